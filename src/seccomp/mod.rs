@@ -1,0 +1,1 @@
+//! Seccomp: from an OCI profile to a BPF program.
