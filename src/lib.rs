@@ -2,8 +2,14 @@
 
 mod cgroups;
 pub mod cli;
+mod fault;
+mod log;
+mod rootfs;
 mod seccomp;
+mod spec;
+#[allow(unsafe_code)]
 mod sys;
+mod time;
 
 use std::process::ExitCode;
 

@@ -1,0 +1,17 @@
+//! What the process may do: the common tail of create and exec.
+//!
+//! Everything is decided in [`plan`]; what is left for the process itself is a fixed list of system calls.
+
+mod apply;
+mod capabilities;
+mod executable;
+mod home;
+mod limits;
+mod plan;
+mod scheduling;
+
+pub use apply::{AfterLoad, Label, close_all_but, enter_cwd, failure, finish, lock_down, open_label, restrict};
+pub use capabilities::CapPlan;
+pub use executable::{explain, find_executable};
+pub use home::with_home;
+pub use plan::{ProcessPlan, plan};

@@ -1,0 +1,202 @@
+//! From `process` (and the parts of `linux` that are about a process) to what will be done.
+
+use super::capabilities::{self, CapPlan};
+use super::limits::{self, Limit};
+use super::scheduling;
+use crate::seccomp;
+use crate::sys::process::SchedAttr;
+use anyhow::{Context, Result, bail};
+use oci_spec::runtime::{Linux, Process};
+use std::ffi::CString;
+use std::path::PathBuf;
+
+/// Everything about one process of the container: its init, or one that joins it.
+#[derive(Debug)]
+pub struct ProcessPlan {
+    pub args: Vec<CString>,
+    pub env: Vec<CString>,
+    pub cwd: PathBuf,
+    pub terminal: bool,
+    pub uid: u32,
+    pub gid: u32,
+    pub additional_gids: Vec<u32>,
+    /// Keep the caller's supplementary groups (`run.oci.keep_original_groups`).
+    pub keep_groups: bool,
+    pub umask: u32,
+    pub capabilities: CapPlan,
+    pub no_new_privileges: bool,
+    pub limits: Vec<Limit>,
+    pub oom_score_adj: Option<i32>,
+    pub apparmor: Option<CString>,
+    pub selinux: Option<CString>,
+    pub scheduler: Option<SchedAttr>,
+    pub io_priority: Option<(u32, u32)>,
+    pub personality: Option<u64>,
+    /// The name of the new session keyring.
+    pub keyring: Option<CString>,
+    pub seccomp: Option<seccomp::Filter>,
+    /// Whether the process may still look into a file after the filter is loaded, to say why execve failed.
+    pub may_explain: bool,
+}
+
+/// runc's umask where the configuration names none; images rely on it.
+const UMASK: u32 = 0o022;
+
+/// The system calls of [`super::explain`].
+const EXPLAINING: [(&str, [u64; 6]); 9] = [
+    ("open", [0; 6]),
+    ("openat", [0; 6]),
+    ("fcntl", [0; 6]),
+    ("statx", [0; 6]),
+    ("read", [0; 6]),
+    ("close", [0; 6]),
+    ("brk", [0; 6]),
+    ("mmap", [0; 6]),
+    ("munmap", [0; 6]),
+];
+
+/// Plans `process`. `linux` gives seccomp and personality, `keyring` the session keyring's name if one is wanted.
+pub fn plan(process: &Process, linux: Option<&Linux>, keyring: Option<&str>, warnings: &mut Vec<String>) -> Result<ProcessPlan> {
+    let args = strings(process.args().as_deref().unwrap_or_default(), "process.args")?;
+    match args.first() {
+        None => bail!("process.args: must not be empty"),
+        Some(first) if first.is_empty() => bail!("process.args[0]: is empty"),
+        Some(_) => {}
+    }
+    let cwd = process.cwd();
+    if cwd.as_os_str().is_empty() {
+        bail!("process.cwd: Cwd property must not be empty");
+    }
+    if !cwd.is_absolute() {
+        bail!("process.cwd: Cwd must be an absolute path, not {}", cwd.display());
+    }
+    let user = process.user();
+    if user.username().as_ref().is_some_and(|name| !name.is_empty()) {
+        warnings.push("process.user.username: is for Windows; uid and gid are used".to_owned());
+    }
+    let oom_score_adj = process.oom_score_adj();
+    if let Some(score) = oom_score_adj
+        && !(-1000..=1000).contains(&score)
+    {
+        bail!("process.oomScoreAdj: {score} is not in -1000..1000");
+    }
+    let seccomp = match linux.and_then(|linux| linux.seccomp().as_ref()) {
+        Some(profile) => Some(seccomp::compile(profile, warnings).context("linux.seccomp")?),
+        None => None,
+    };
+    let may_explain = seccomp.as_ref().is_none_or(|filter| seccomp::blocked(filter, &EXPLAINING).is_none());
+    let plan = ProcessPlan {
+        may_explain,
+        env: environment(process.env().as_deref().unwrap_or_default(), warnings)?,
+        args,
+        cwd: cwd.clone(),
+        terminal: process.terminal().unwrap_or(false),
+        uid: user.uid(),
+        gid: user.gid(),
+        additional_gids: user.additional_gids().clone().unwrap_or_default(),
+        keep_groups: false,
+        umask: user.umask().unwrap_or(UMASK),
+        capabilities: capabilities::plan(process.capabilities().as_ref()),
+        no_new_privileges: process.no_new_privileges().unwrap_or(false),
+        limits: limits::plan(process.rlimits().as_deref().unwrap_or_default())?,
+        oom_score_adj,
+        apparmor: label(process.apparmor_profile().as_deref(), "process.apparmorProfile")?,
+        selinux: label(process.selinux_label().as_deref(), "process.selinuxLabel")?,
+        scheduler: process.scheduler().as_ref().map(scheduling::scheduler).transpose()?,
+        io_priority: process.io_priority().as_ref().map(scheduling::io_priority).transpose()?,
+        personality: linux.and_then(|linux| linux.personality().as_ref()).map(scheduling::personality),
+        keyring: keyring.map(|id| CString::new(format!("_ses.{id}"))).transpose()?,
+        seccomp,
+    };
+    check_filter(&plan)?;
+    Ok(plan)
+}
+
+/// Refuses a filter that would stop what still has to run between its load and the container's own program.
+fn check_filter(plan: &ProcessPlan) -> Result<()> {
+    let Some(filter) = &plan.seccomp else { return Ok(()) };
+    let mut calls = vec![("execve", [0; 6])];
+    if !plan.no_new_privileges {
+        calls.push(("capset", [0; 6]));
+    }
+    match seccomp::blocked(filter, &calls) {
+        None => Ok(()),
+        Some((call, action)) => bail!(
+            "linux.seccomp: the filter answers {call} with {action}, so the container's process could never start \
+             (allow {call}{})",
+            if call == "capset" { ", or set process.noNewPrivileges" } else { "" }
+        ),
+    }
+}
+
+fn strings(list: &[String], field: &str) -> Result<Vec<CString>> {
+    let string = |(i, text): (usize, &String)| {
+        CString::new(text.as_str()).with_context(|| format!("{field}[{i}]: {text:?} contains a NUL byte"))
+    };
+    list.iter().enumerate().map(string).collect()
+}
+
+/// The environment as given; of a name that is set twice the last value counts, as under runc.
+fn environment(env: &[String], warnings: &mut Vec<String>) -> Result<Vec<CString>> {
+    let name = |text: &String| text.split_once('=').map(|(name, _)| name.to_owned());
+    let mut kept = strings(env, "process.env")?;
+    for i in (0..env.len()).rev() {
+        let Some(own) = name(&env[i]) else {
+            bail!("process.env[{i}]: {:?} is not NAME=VALUE", env[i]);
+        };
+        if env[i + 1..].iter().any(|later| name(later).as_ref() == Some(&own)) {
+            warnings.push(format!("process.env[{i}]: {own} is set again later; the last value counts"));
+            kept.remove(i);
+        }
+    }
+    Ok(kept)
+}
+
+fn label(text: Option<&str>, field: &str) -> Result<Option<CString>> {
+    match text.filter(|text| !text.is_empty()) {
+        None => Ok(None),
+        Some(text) => Ok(Some(CString::new(text).with_context(|| format!("{field}: contains a NUL byte"))?)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn planned(mut json: serde_json::Value) -> Result<(ProcessPlan, Vec<String>)> {
+        let object = json.as_object_mut().unwrap();
+        for (key, value) in [
+            ("cwd", serde_json::json!("/")),
+            ("args", serde_json::json!(["/bin/true"])),
+            ("user", serde_json::json!({"uid": 0, "gid": 0})),
+        ] {
+            object.entry(key).or_insert(value);
+        }
+        let mut warnings = Vec::new();
+        let plan = plan(&serde_json::from_value(json).unwrap(), None, None, &mut warnings)?;
+        Ok((plan, warnings))
+    }
+
+    #[test]
+    fn the_last_value_of_a_name_counts() {
+        let (plan, warnings) = planned(serde_json::json!({"env": ["A=1", "B=2", "A=3", "C=", "A=4"]})).unwrap();
+        assert_eq!(plan.env, [c"B=2", c"C=", c"A=4"].map(CString::from));
+        assert_eq!(warnings.len(), 2);
+    }
+
+    #[test]
+    fn errors_name_the_field() {
+        for (json, expected) in [
+            (serde_json::json!({"args": []}), "process.args: must not be empty"),
+            (serde_json::json!({"args": [""]}), "process.args[0]: is empty"),
+            (serde_json::json!({"args": ["a\0b"]}), "process.args[0]: \"a\\0b\" contains a NUL byte"),
+            (serde_json::json!({"env": ["PATH"]}), "process.env[0]: \"PATH\" is not NAME=VALUE"),
+            (serde_json::json!({"cwd": "tmp"}), "process.cwd: Cwd must be an absolute path"),
+            (serde_json::json!({"cwd": ""}), "process.cwd: Cwd property must not be empty"),
+            (serde_json::json!({"oomScoreAdj": 1001}), "process.oomScoreAdj: 1001 is not in -1000..1000"),
+        ] {
+            let text = format!("{:#}", planned(json).unwrap_err());
+            assert!(text.starts_with(expected), "{text}");
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What went wrong, told once: the step, the object, the errno's meaning here, and the remedy where one is known.
+
+use nix::errno::Errno;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// An error that keeps its parts, for the extra keys of the JSON log.
+///
+/// A child process sends its own as JSON over the channel, so both sides speak of failures in one form.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Fault {
+    /// The step that failed, such as `mounts` or `exec`.
+    pub stage: String,
+    /// One line, runc's phrase first where callers match one.
+    pub message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub errno: Option<i32>,
+    /// The object: a path, a JSON path, a namespace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// What a person can do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+impl Fault {
+    /// A failure of `stage` told in one line.
+    pub fn new(stage: &str, message: impl Into<String>) -> Fault {
+        Fault { stage: stage.to_owned(), message: message.into(), errno: None, path: None, hint: None }
+    }
+
+    pub fn errno(mut self, errno: Errno) -> Fault {
+        self.errno = Some(errno as i32);
+        self
+    }
+
+    pub fn path(mut self, path: impl fmt::Display) -> Fault {
+        self.path = Some(path.to_string());
+        self
+    }
+
+    pub fn hint(mut self, hint: impl Into<String>) -> Fault {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// What travels from a child: the fault inside `error`, or the whole chain as a new one.
+    pub fn of(stage: &str, error: &anyhow::Error) -> Fault {
+        let whole = format!("{error:#}");
+        match error.chain().find_map(|cause| cause.downcast_ref::<Fault>()) {
+            Some(fault) => {
+                let hint = fault.hint.clone();
+                let message = match &hint {
+                    Some(hint) => whole.replace(&format!(" ({hint})"), ""),
+                    None => whole,
+                };
+                Fault { message, ..fault.clone() }
+            }
+            None => Fault { errno: errno_of(error).map(|errno| errno as i32), ..Fault::new(stage, whole) },
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        match &self.hint {
+            Some(hint) => write!(f, " ({hint})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// The errno at the root of `error`.
+pub fn errno_of(error: &anyhow::Error) -> Option<Errno> {
+    error.chain().find_map(|cause| {
+        cause.downcast_ref::<Errno>().copied().or_else(|| {
+            let code = cause.downcast_ref::<std::io::Error>()?.raw_os_error()?;
+            Some(Errno::from_raw(code))
+        })
+    })
+}
+
+/// The errno's words as callers match them: in lower case, without the name in front.
+pub fn words(errno: Errno) -> String {
+    errno.desc().to_lowercase()
+}
+
+/// Adds step and object to a bare errno.
+pub trait During<T> {
+    /// `"{what}: {errno's words}"`, with `stage` for the log.
+    fn during(self, stage: &str, what: impl FnOnce() -> String) -> Result<T, Fault>;
+}
+
+impl<T> During<T> for nix::Result<T> {
+    fn during(self, stage: &str, what: impl FnOnce() -> String) -> Result<T, Fault> {
+        self.map_err(|errno| Fault::new(stage, format!("{}: {}", what(), words(errno))).errno(errno))
+    }
+}
+
+impl<T> During<T> for std::io::Result<T> {
+    fn during(self, stage: &str, what: impl FnOnce() -> String) -> Result<T, Fault> {
+        self.map_err(|error| match error.raw_os_error() {
+            Some(code) => {
+                let errno = Errno::from_raw(code);
+                Fault::new(stage, format!("{}: {}", what(), words(errno))).errno(errno)
+            }
+            None => Fault::new(stage, format!("{}: {error}", what())),
+        })
+    }
+}

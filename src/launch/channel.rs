@@ -1,0 +1,169 @@
+//! What the process that makes a container and the container's init tell each other.
+//!
+//! ```text
+//! parent                       joiner (only where something must be joined first)         init
+//!   |  clone3 ------------------>|                                                          |
+//!   |<----- NeedMaps ------------|  (in a new user namespace of its own)                    |
+//!   |------ Mapped ------------->|                                                          |
+//!   |<----- Init + pidfd --------|  clone3(CLONE_PARENT) ---------------------------------->|
+//!   |------ Mapped ------------------------------------------------------------------------>|  new user namespace
+//!   |<----- RunHooks -----------------------------------------------------------------------|  mounts are made
+//!   |------ HooksDone --------------------------------------------------------------------->|
+//!   |<----- Warn, Ready --------------------------------------------------------------------|  all but execve
+//!   |------ Go (run) or Wait (create: wait at the rendezvous) ----------------------------->|
+//!   |<===== end of file: execve closed its end, or it died ================================|
+//! ```
+//!
+//! At any point init may send `Failed`. When the parent dies, init reads end-of-file and exits: until `Go` or `Wait`
+//! no record on disk names it.
+
+use crate::fault::Fault;
+use crate::sys::clone::Child;
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, recv, recvmsg, send, sendmsg,
+    socketpair,
+};
+use nix::unistd::Pid;
+use std::io::{IoSlice, IoSliceMut};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+
+/// From the container's side to the parent.
+pub enum Up {
+    NeedMaps,
+    Init(Child),
+    RunHooks,
+    Warn(String),
+    Ready,
+    Failed(Fault),
+    /// The other side is gone: it has executed the container's program, or died.
+    Closed,
+}
+
+/// From the parent to the container's side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Down {
+    Mapped = b'M',
+    HooksDone = b'H',
+    Go = b'G',
+    Wait = b'W',
+}
+
+/// Larger than any message: a fault is one line.
+const LARGEST: usize = 16 << 10;
+
+/// One end of the channel.
+pub struct Channel(OwnedFd);
+
+/// Both ends; the second is the container's.
+pub fn pair() -> nix::Result<(Channel, Channel)> {
+    let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+    Ok((Channel(ours), Channel(theirs)))
+}
+
+impl Channel {
+    fn send(&self, data: &[u8]) -> nix::Result<()> {
+        send(self.0.as_raw_fd(), data, MsgFlags::MSG_NOSIGNAL).map(drop)
+    }
+
+    /// Parent: tells the other side to go on.
+    pub fn tell(&self, message: Down) -> nix::Result<()> {
+        self.send(&[message as u8])
+    }
+
+    /// Container's side: waits for `expected`. `false` when the parent is gone.
+    pub fn wait_for(&self, expected: Down) -> bool {
+        self.hear() == Some(expected)
+    }
+
+    /// Container's side: the next message, or nothing when the parent is gone.
+    pub fn hear(&self) -> Option<Down> {
+        let mut byte = [0];
+        loop {
+            return match recv(self.0.as_raw_fd(), &mut byte, MsgFlags::empty()) {
+                Err(Errno::EINTR) => continue,
+                Ok(1) => [Down::Mapped, Down::HooksDone, Down::Go, Down::Wait].into_iter().find(|down| *down as u8 == byte[0]),
+                _ => None,
+            };
+        }
+    }
+
+    /// Container's side: reports.
+    pub fn report(&self, message: &Up) -> nix::Result<()> {
+        match message {
+            Up::NeedMaps => self.send(b"M"),
+            Up::RunHooks => self.send(b"H"),
+            Up::Ready => self.send(b"R"),
+            Up::Warn(text) => self.send(&tagged(b'W', text.as_bytes())),
+            Up::Failed(fault) => self.send(&tagged(b'F', &serde_json::to_vec(fault).unwrap_or_default())),
+            Up::Init(child) => {
+                let data = tagged(b'I', &child.pid.as_raw().to_ne_bytes());
+                let fds = [child.pidfd.as_raw_fd()];
+                send_fd(self.0.as_raw_fd(), &data, &fds)
+            }
+            Up::Closed => Ok(()),
+        }
+    }
+
+    /// Parent: the next report.
+    pub fn listen(&self) -> nix::Result<Up> {
+        let mut data = vec![0; LARGEST];
+        let (n, fd) = receive_fd(self.0.as_raw_fd(), &mut data)?;
+        let Some((tag, rest)) = data[..n].split_first() else { return Ok(Up::Closed) };
+        Ok(match tag {
+            b'M' => Up::NeedMaps,
+            b'H' => Up::RunHooks,
+            b'R' => Up::Ready,
+            b'W' => Up::Warn(String::from_utf8_lossy(rest).into_owned()),
+            b'F' => Up::Failed(serde_json::from_slice(rest).map_err(|_| Errno::EPROTO)?),
+            b'I' => {
+                let pid = rest.try_into().map(i32::from_ne_bytes).map_err(|_| Errno::EPROTO)?;
+                Up::Init(Child { pid: Pid::from_raw(pid), pidfd: fd.ok_or(Errno::EPROTO)? })
+            }
+            _ => return Err(Errno::EPROTO),
+        })
+    }
+
+    /// The fd, to be kept when the others are closed.
+    pub fn raw(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+fn tagged(tag: u8, rest: &[u8]) -> Vec<u8> {
+    let rest = &rest[..rest.len().min(LARGEST - 1)];
+    [&[tag], rest].concat()
+}
+
+/// Sends `data` with `fds` (unix(7), SCM_RIGHTS).
+pub fn send_fd(socket: RawFd, data: &[u8], fds: &[RawFd]) -> nix::Result<()> {
+    let rights = [ControlMessage::ScmRights(fds)];
+    sendmsg::<UnixAddr>(socket, &[IoSlice::new(data)], &rights, MsgFlags::MSG_NOSIGNAL, None).map(drop)
+}
+
+/// Receives into `data`, with at most one fd.
+pub fn receive_fd(socket: RawFd, data: &mut [u8]) -> nix::Result<(usize, Option<OwnedFd>)> {
+    let mut space = nix::cmsg_space!(RawFd);
+    let mut slices = [IoSliceMut::new(data)];
+    let message = loop {
+        match recvmsg::<UnixAddr>(socket, &mut slices, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC) {
+            Err(Errno::EINTR) => continue,
+            result => break result?,
+        }
+    };
+    let mut received = None;
+    for control in message.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(fds) = control {
+            received = fds.first().map(|fd| crate::sys::own(*fd));
+        }
+    }
+    Ok((message.bytes, received))
+}
+
+/// The channel's end as an fd, for poll(2).
+impl std::os::fd::AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}

@@ -1,0 +1,191 @@
+//! The container's init, from its clone to execve: a list of named steps. After the clone nothing is parsed.
+
+use super::channel::{Channel, Down, Up};
+use super::rendezvous;
+use crate::confine::{self, AfterLoad};
+use crate::fault::{During, Fault};
+use crate::namespaces::{self, Joined};
+use crate::plan::Plan;
+use crate::rootfs::{Rootfs, Sources, open_sources};
+use crate::state::Status;
+use crate::sys::exec::exit_now;
+use crate::sys::process;
+use crate::sys::shared::FaultPage;
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::SigSet;
+use std::ffi::CString;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+/// What init inherits from its parent.
+pub struct Inherited<'a> {
+    pub plan: &'a Plan,
+    pub channel: Channel,
+    /// Opened by the parent where it had the rights to.
+    pub sources: Option<Sources>,
+    /// What init itself has to join.
+    pub joins: &'a [Joined],
+    pub listener: Option<OwnedFd>,
+    pub page: FaultPage,
+    pub proc: BorrowedFd<'a>,
+    /// The container's cgroup on the host.
+    pub cgroup: &'a Path,
+    /// The state that startContainer hooks are told.
+    pub state: &'a dyn Fn(Status, i32) -> String,
+}
+
+/// Runs init. Never returns: it ends in execve, or in `_exit` after the failure has been told.
+pub fn run(mut inherited: Inherited) -> ! {
+    let sources = inherited.sources.take();
+    let Inherited { plan, .. } = &inherited;
+    let prepared = match prepare(&inherited, sources) {
+        Ok(prepared) => prepared,
+        Err(fault) => {
+            let _ = inherited.channel.report(&Up::Failed(fault));
+            exit_now(1)
+        }
+    };
+    if inherited.channel.report(&Up::Ready).is_err() {
+        exit_now(1);
+    }
+    match inherited.channel.hear() {
+        Some(Down::Go) => launch(plan, &prepared, &inherited.page, &inherited, |fault| {
+            let _ = inherited.channel.report(&Up::Failed(fault));
+        }),
+        Some(Down::Wait) => wait_for_start(inherited, &prepared),
+        _ => {}
+    }
+    exit_now(1)
+}
+
+/// What is left when all is prepared: the program, and what the seccomp load still needs.
+struct Prepared {
+    program: Option<Program>,
+}
+
+struct Program {
+    path: CString,
+    env: Vec<CString>,
+    after: AfterLoad,
+}
+
+fn prepare(inherited: &Inherited, sources: Option<Sources>) -> Result<Prepared, Fault> {
+    let Inherited { plan, channel, proc, .. } = inherited;
+    process::default_signals();
+    SigSet::empty().thread_set_mask().during("signals", || "cannot unblock signals".to_owned())?;
+    let place = enter_namespaces(inherited)?;
+    nix::unistd::setsid().during("session", || "cannot start a session".to_owned())?;
+    name_and_tune(plan, *proc)?;
+    let label = match &plan.process {
+        Some(process) => confine::open_label(process, *proc)?,
+        None => None,
+    };
+    make_rootfs(inherited, sources, place)?;
+    let listener = inherited.listener.as_ref().map(AsRawFd::as_raw_fd);
+    let mut keep: Vec<i32> = (3..3 + plan.preserve_fds as i32).chain([channel.raw()]).chain(listener).collect();
+    keep.extend(label.as_ref().map(|label| label.as_fd().as_raw_fd()));
+    // From here no fd of the host is left that a path could lead through (CVE-2024-21626).
+    confine::close_all_but(&mut keep)?;
+    let Some(process) = &plan.process else { return Ok(Prepared { program: None }) };
+    let env = confine::with_home(&process.env, process.uid);
+    let inside = confine::enter_cwd(&process.cwd)?;
+    confine::restrict(process)?;
+    let (after, warning) = confine::lock_down(process, inside, label)?;
+    if let Some(warning) = warning {
+        let _ = channel.report(&Up::Warn(warning));
+    }
+    let path = confine::find_executable(&process.args[0], &env)?;
+    Ok(Prepared { program: Some(Program { path, env, after }) })
+}
+
+/// Joins, waits for the id maps, and becomes root inside. Returns the place of the rootfs, opened while the host's
+/// own directories were still open to us.
+fn enter_namespaces(inherited: &Inherited) -> Result<OwnedFd, Fault> {
+    let plan = inherited.plan;
+    namespaces::join(inherited.joins)?;
+    let place = Rootfs::place(&plan.root)?;
+    let in_user_namespace = plan.namespaces.has(namespaces::USER);
+    if plan.namespaces.makes(namespaces::USER) && plan.namespaces.offsets.is_empty() && !inherited.channel.wait_for(Down::Mapped) {
+        exit_now(1);
+    }
+    if in_user_namespace {
+        become_root()?;
+    }
+    // Only now: until its maps are written an unprivileged parent must be able to look into us.
+    process::set_dumpable(false).during("process", || "cannot become undumpable".to_owned())?;
+    if plan.namespaces.makes(namespaces::CGROUP) {
+        unshare(CloneFlags::CLONE_NEWCGROUP).during("namespaces", || "cannot make a cgroup namespace".to_owned())?;
+    }
+    process::set_umask(0);
+    Ok(place)
+}
+
+/// The container's root makes the mounts and files, where it is mapped.
+fn become_root() -> Result<(), Fault> {
+    let what = || "cannot become root of the user namespace".to_owned();
+    let mapped = |result: nix::Result<()>| match result {
+        Err(nix::errno::Errno::EINVAL) => Ok(()),
+        result => result,
+    };
+    let _ = process::setgroups(&[]);
+    mapped(process::setgid(0)).during("user", what)?;
+    mapped(process::setuid(0)).during("user", what)
+}
+
+fn name_and_tune(plan: &Plan, proc: BorrowedFd) -> Result<(), Fault> {
+    if let Some(name) = &plan.hostname {
+        nix::unistd::sethostname(name).during("hostname", || format!("cannot set hostname {name:?}"))?;
+    }
+    if let Some(name) = &plan.domainname {
+        crate::sys::process::set_domainname(name).during("hostname", || format!("cannot set domainname {name:?}"))?;
+    }
+    if plan.namespaces.makes(namespaces::NET) {
+        crate::net::loopback_up().during("network", || "cannot bring up the loopback interface".to_owned())?;
+    }
+    for (name, value) in &plan.sysctls {
+        crate::proc::write(proc, &format!("sys/{name}"), value.as_bytes())
+            .during("sysctl", || format!("linux.sysctl: cannot set {name} to {value:?}"))?;
+    }
+    Ok(())
+}
+
+fn make_rootfs(inherited: &Inherited, sources: Option<Sources>, place: OwnedFd) -> Result<(), Fault> {
+    let Inherited { plan, channel, .. } = inherited;
+    let sources = match sources {
+        Some(sources) => sources,
+        None => open_sources(&plan.root)?,
+    };
+    let mut rootfs = Rootfs::attach(&plan.root, &sources, place, plan.enter)?;
+    rootfs.mount_all(sources, inherited.cgroup)?;
+    rootfs.make_devices()?;
+    if plan.hooks.before_pivot() {
+        let lost = channel.report(&Up::RunHooks).is_err() || !channel.wait_for(Down::HooksDone);
+        if lost {
+            exit_now(1);
+        }
+    }
+    rootfs.enter(plan.enter, plan.process.as_ref().map(|process| process.cwd.as_path()))
+}
+
+fn wait_for_start(inherited: Inherited, prepared: &Prepared) {
+    let Inherited { plan, listener, .. } = &inherited;
+    let Some(listener) = listener else { return };
+    let Ok((connection, page)) = rendezvous::wait(listener) else { return };
+    launch(plan, prepared, &page, &inherited, |fault| {
+        let _ = rendezvous::complain(&connection, &fault);
+    });
+}
+
+/// The startContainer hooks, the filter, the program.
+fn launch(plan: &Plan, prepared: &Prepared, page: &FaultPage, inherited: &Inherited, complain: impl Fn(Fault)) {
+    let (Some(process), Some(program)) = (&plan.process, &prepared.program) else { return };
+    if !plan.hooks.start_container.is_empty() {
+        let pid = nix::unistd::getpid().as_raw();
+        let state = (inherited.state)(Status::Created, pid);
+        let drop_rest = || program.after.drop_now();
+        if let Err(fault) = crate::hooks::run(&plan.hooks.start_container, "startContainer", &state, None, &drop_rest) {
+            return complain(fault);
+        }
+    }
+    confine::finish(process, &program.env, &program.after, &program.path, page);
+}

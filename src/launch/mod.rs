@@ -1,0 +1,10 @@
+//! Making a container's init, from both sides of the clone.
+
+pub mod channel;
+mod hooks_inside;
+mod init;
+mod joiner;
+mod parent;
+pub mod rendezvous;
+
+pub use parent::{Launched, Site, launch, write_pid_file};

@@ -1,0 +1,288 @@
+//! The parent's side: what exists before init is recorded before it is made, and what fails is undone.
+
+use super::channel::{self, Channel, Down, Up};
+use super::init::{self, Inherited};
+use super::joiner::{self, Split};
+use super::{hooks_inside, rendezvous};
+use crate::cgroups::Cgroup;
+use crate::confine;
+use crate::fault::{During, Fault, words};
+use crate::host::Host;
+use crate::log::Log;
+use crate::namespaces::{self, open_joins, write_maps};
+use crate::plan::Plan;
+use crate::rootfs::open_sources;
+use crate::state::{Directory, Identity, Record, Status};
+use crate::sys::clone::{Child, Cloned, Ended, clone3, pidfd_send_signal, wait};
+use crate::sys::exec::exit_now;
+use crate::sys::shared::FaultPage;
+use anyhow::Result;
+use nix::errno::Errno;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+/// Where and for whom a container is made.
+pub struct Site<'a> {
+    pub host: &'a Host,
+    pub log: &'a Log,
+    pub plan: &'a Plan,
+    pub dir: &'a Directory,
+    pub record: Record,
+    /// Run the program at once, instead of waiting for `start`.
+    pub run: bool,
+    pub pid_file: Option<&'a Path>,
+    pub cgroup: Option<Cgroup>,
+}
+
+/// A container that is made.
+pub struct Launched {
+    pub init: Child,
+    pub record: Record,
+    pub cgroup: Option<Cgroup>,
+}
+
+/// Makes init and brings it to where it waits for `start`, or, with `run`, to its program. Whatever fails, init is
+/// dead and reaped when this returns; the caller undoes the rest.
+pub fn launch(mut site: Site) -> Result<Launched, (anyhow::Error, Site)> {
+    let mut making = match Making::begin(&mut site) {
+        Ok(making) => making,
+        Err(error) => return Err((error, site)),
+    };
+    match making.attend(&mut site) {
+        Ok(()) => match making.init.take() {
+            Some(init) => Ok(Launched { init, record: site.record, cgroup: site.cgroup }),
+            None => Err((Fault::new("clone", "init was never made").into(), site)),
+        },
+        Err(error) => {
+            let error = making.kill(error, &site);
+            Err((error, site))
+        }
+    }
+}
+
+/// A container in the making.
+struct Making {
+    channel: Channel,
+    page: FaultPage,
+    split: Split,
+    joiner: Option<Child>,
+    init: Option<Child>,
+    /// Kept until init has it: the parent's end of nothing.
+    _listener: Option<OwnedFd>,
+}
+
+impl Making {
+    /// Everything up to the clone, and the clone.
+    fn begin(site: &mut Site) -> Result<Making> {
+        let plan = site.plan;
+        let joins = open_joins(&plan.namespaces.join)?;
+        let split = joiner::split(&plan.namespaces, &joins);
+        // Without privilege the child opens them, once its user namespace is mapped.
+        let sources = if site.host.privileged { Some(open_sources(&plan.root)?) } else { None };
+        let listener = match site.run {
+            true => None,
+            false => Some(rendezvous::open(site.dir.fd()).during("rendezvous", || "cannot make the rendezvous".to_owned())?),
+        };
+        let page = FaultPage::inherited().during("clone", || "cannot map a shared page".to_owned())?;
+        let (ours, theirs) = channel::pair().during("clone", || "cannot make a socket pair".to_owned())?;
+        let flags = if split.needed { split.joiner } else { split.init };
+        let cgroup_fd = site.cgroup.as_ref().map(Cgroup::fd);
+        let cloned = clone3(flags, cgroup_fd).map_err(|errno| clone_fault(errno, flags))?;
+        let child = match cloned {
+            Cloned::Parent(child) => child,
+            Cloned::Child => {
+                drop(ours);
+                let left = if split.needed {
+                    match joiner::run(&theirs, &plan.namespaces, &joins, &split, site.host.proc()) {
+                        Ok(Some(())) => &[],
+                        Ok(None) => exit_now(0),
+                        Err(fault) => {
+                            let _ = theirs.report(&Up::Failed(fault));
+                            exit_now(1)
+                        }
+                    }
+                } else {
+                    joins.as_slice()
+                };
+                let record = &site.record;
+                init::run(Inherited {
+                    plan,
+                    channel: theirs,
+                    sources,
+                    joins: left,
+                    listener,
+                    page,
+                    proc: site.host.proc(),
+                    cgroup: site.cgroup.as_ref().map_or(Path::new("/sys/fs/cgroup"), Cgroup::path),
+                    state: &|status, pid| record.for_hooks(status, pid),
+                })
+            }
+        };
+        drop(theirs);
+        let mut making = Making { channel: ours, page, split, joiner: None, init: None, _listener: listener };
+        if making.split.needed {
+            making.joiner = Some(child);
+        } else {
+            making.init = Some(child);
+            if let Err(error) = making.after_clone(site) {
+                return Err(making.kill(error, site));
+            }
+        }
+        Ok(making)
+    }
+
+    /// What only the parent can write about its new child.
+    fn after_clone(&self, site: &Site) -> Result<()> {
+        let Some(init) = &self.init else { return Ok(()) };
+        let plan = site.plan;
+        if let Some(score) = plan.process.as_ref().and_then(|process| process.oom_score_adj) {
+            set_oom_score(site, init, score)?;
+        }
+        if self.split.init & namespaces::USER != 0 {
+            self.map(site, init)?;
+        }
+        Ok(())
+    }
+
+    fn map(&self, site: &Site, child: &Child) -> Result<()> {
+        let maps = &site.plan.namespaces;
+        write_maps(site.host.proc(), child.pid, &maps.uid_map, &maps.gid_map, site.host.privileged)?;
+        self.tell(Down::Mapped)
+    }
+
+    fn tell(&self, message: Down) -> Result<()> {
+        // A child that is gone is found out, with its reason, by the next listen.
+        let _ = self.channel.tell(message);
+        Ok(())
+    }
+
+    fn listen(&self) -> Result<Up> {
+        Ok(self.channel.listen().during("channel", || "cannot hear the container's init".to_owned())?)
+    }
+
+    /// Answers init until it is done, or failed.
+    fn attend(&mut self, site: &mut Site) -> Result<()> {
+        loop {
+            match self.listen()? {
+                Up::NeedMaps => {
+                    if let Some(joiner) = &self.joiner {
+                        self.map(site, joiner)?;
+                    }
+                }
+                Up::Init(init) => {
+                    self.init = Some(init);
+                    if let Some(joiner) = self.joiner.take() {
+                        wait(joiner.pidfd.as_fd()).during("clone", || "cannot reap the joiner".to_owned())?;
+                    }
+                    self.after_clone(site)?;
+                }
+                Up::RunHooks => {
+                    self.hooks_before_pivot(site)?;
+                    self.tell(Down::HooksDone)?;
+                }
+                Up::Warn(text) => site.log.warn(&text),
+                Up::Ready => return self.made(site),
+                Up::Failed(fault) => return Err(fault.into()),
+                Up::Closed => return Err(self.death(site).into()),
+            }
+        }
+    }
+
+    fn hooks_before_pivot(&self, site: &Site) -> Result<()> {
+        let Some(init) = &self.init else { return Ok(()) };
+        let hooks = &site.plan.hooks;
+        let state = site.record.for_hooks(Status::Creating, init.pid.as_raw());
+        let bundle = Some(site.plan.bundle.as_path());
+        crate::hooks::run(&hooks.prestart, "prestart", &state, bundle, &|| Ok(()))?;
+        crate::hooks::run(&hooks.create_runtime, "createRuntime", &state, bundle, &|| Ok(()))?;
+        Ok(hooks_inside::run(site.plan, &site.record, init, site.host.proc())?)
+    }
+
+    /// Init has done all but execve: the record first, then the pid file, then the word to go on.
+    fn made(&mut self, site: &mut Site) -> Result<()> {
+        let Some(init) = &self.init else { return Ok(()) };
+        let identity = Identity::of(init.pid, init.pidfd.as_fd(), site.host.proc())
+            .during("state", || "cannot identify init".to_owned())?;
+        site.record.init = Some(identity);
+        site.dir.write(&site.record)?;
+        if let Some(path) = site.pid_file {
+            write_pid_file(path, init.pid.as_raw())?;
+        }
+        if !site.run {
+            return self.tell(Down::Wait);
+        }
+        self.tell(Down::Go)?;
+        match self.listen()? {
+            Up::Failed(fault) => Err(fault.into()),
+            _ => match confine::failure(&self.page, &site.record.program) {
+                Some(fault) => Err(fault.into()),
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// Init closed the channel before it was ready.
+    fn death(&mut self, site: &Site) -> Fault {
+        let child = self.joiner.take().or_else(|| self.init.take());
+        let ended = child.and_then(|child| wait(child.pidfd.as_fd()).ok());
+        if let Some(text) = site.cgroup.as_ref().and_then(Cgroup::oom_report) {
+            return Fault::new("init", format!("init was killed by the OOM killer: {text}"))
+                .hint("raise linux.resources.memory.limit");
+        }
+        match ended {
+            Some(Ended::Signaled(signal)) => Fault::new("init", format!("init was killed by signal {signal} before it was ready")),
+            Some(Ended::Exited(code)) => Fault::new("init", format!("init exited with status {code} before it was ready")),
+            None => Fault::new("init", "init is gone"),
+        }
+    }
+
+    /// Ends what is left of it; the error may become a better one.
+    fn kill(&mut self, error: anyhow::Error, _site: &Site) -> anyhow::Error {
+        for child in [self.joiner.take(), self.init.take()].into_iter().flatten() {
+            let _ = pidfd_send_signal(child.pidfd.as_fd(), libc::SIGKILL);
+            let _ = wait(child.pidfd.as_fd());
+        }
+        error
+    }
+}
+
+fn set_oom_score(site: &Site, init: &Child, score: i32) -> Result<()> {
+    match crate::proc::write(site.host.proc(), &format!("{}/oom_score_adj", init.pid), score.to_string().as_bytes()) {
+        // Only the host's root may lower it, and engines always send a value.
+        Err(Errno::EACCES | Errno::EPERM) if site.host.rootless() => {
+            site.log.warn(&format!("process.oomScoreAdj: {score} is below our own, which only the host's root may set"));
+            Ok(())
+        }
+        result => Ok(result.during("oom_score_adj", || format!("process.oomScoreAdj: cannot set {score}"))?),
+    }
+}
+
+/// Writes a pid file: decimal digits without a newline, which containerd does not take, and never half a file.
+pub fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
+    let what = || format!("cannot write the pid file {}", path.display());
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let new = path.with_file_name(format!(".{name}"));
+    std::fs::write(&new, pid.to_string()).during("pid-file", what)?;
+    Ok(std::fs::rename(&new, path).during("pid-file", what)?)
+}
+
+/// What stands behind a clone3(2) that fails: a limit, or a right.
+pub fn clone_fault(errno: Errno, flags: u64) -> Fault {
+    let fault = Fault::new("clone", format!("cannot make the container's init: clone: {}", words(errno))).errno(errno);
+    match errno {
+        Errno::EAGAIN => fault.hint("a process limit is reached: pids.max of a cgroup above, RLIMIT_NPROC or kernel.pid_max"),
+        Errno::ENOSPC | Errno::EUSERS => fault.hint(format!(
+            "too many namespaces: raise user.max_*_namespaces{}",
+            if flags & namespaces::USER != 0 { ", first user.max_user_namespaces" } else { "" }
+        )),
+        Errno::EPERM | Errno::EACCES if flags & namespaces::USER != 0 => fault.hint(
+            "the host may forbid user namespaces: see kernel.apparmor_restrict_unprivileged_userns, \
+             kernel.unprivileged_userns_clone and user.max_user_namespaces",
+        ),
+        Errno::EPERM => fault.hint("making namespaces needs CAP_SYS_ADMIN, or a user namespace in linux.namespaces"),
+        Errno::ENOMEM => fault.hint("no memory for the process, or its pid namespace is already dead"),
+        Errno::EBUSY | Errno::EOPNOTSUPP => fault.hint("the cgroup takes no processes: it has sub-cgroups, or is threaded"),
+        Errno::ENOSYS | Errno::EINVAL => fault.hint("rt needs Linux 5.14 or newer with all namespaces compiled in"),
+        _ => fault,
+    }
+}

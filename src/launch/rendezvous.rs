@@ -1,0 +1,95 @@
+//! Where the init of a created container waits for `start`.
+//!
+//! A listening socket in the container's directory, mode 0600: only its owner can connect. `start` sends one message
+//! with a shared page; the connection ends when execve closes init's end, or init dies, and what is in the page then
+//! tells which. A connection without the page, as [`is_waiting`] makes, is only somebody looking.
+
+use super::channel::{receive_fd, send_fd};
+use crate::sys::shared::FaultPage;
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, Backlog, MsgFlags, SockFlag, SockType, UnixAddr, accept4, bind, connect, listen, recv, send, socket,
+};
+use nix::sys::stat::{Mode, umask};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+
+/// The socket's name in the container's directory.
+pub const NAME: &str = "start";
+
+/// A unix socket's path is short; this way in has always the same few bytes.
+fn address(dir: BorrowedFd) -> nix::Result<UnixAddr> {
+    UnixAddr::new(format!("/proc/self/fd/{}/{NAME}", dir.as_raw_fd()).as_str())
+}
+
+fn new_socket() -> nix::Result<OwnedFd> {
+    socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None)
+}
+
+/// Makes the rendezvous in `dir`.
+pub fn open(dir: BorrowedFd) -> nix::Result<OwnedFd> {
+    let socket = new_socket()?;
+    let before = umask(Mode::from_bits_truncate(0o177));
+    let bound = bind(socket.as_raw_fd(), &address(dir)?);
+    umask(before);
+    bound?;
+    listen(&socket, Backlog::MAXCONN)?;
+    Ok(socket)
+}
+
+/// Whether an init still waits at the rendezvous of `dir`.
+pub fn is_waiting(dir: BorrowedFd) -> bool {
+    reach(dir).is_ok()
+}
+
+fn reach(dir: BorrowedFd) -> nix::Result<OwnedFd> {
+    let socket = new_socket()?;
+    connect(socket.as_raw_fd(), &address(dir)?)?;
+    Ok(socket)
+}
+
+/// Init: waits until somebody starts the container. The connection stays open until execve.
+pub fn wait(listener: &OwnedFd) -> nix::Result<(OwnedFd, FaultPage)> {
+    loop {
+        let connection = match accept4(listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC) {
+            Ok(raw) => crate::sys::own(raw),
+            Err(Errno::EINTR | Errno::ECONNABORTED) => continue,
+            Err(errno) => return Err(errno),
+        };
+        if let Ok((1, Some(page))) = receive_fd(connection.as_raw_fd(), &mut [0]) {
+            return Ok((connection, FaultPage::received(page)?));
+        }
+    }
+}
+
+/// Init: tells `start` that its hooks have failed, in words.
+pub fn complain(connection: &OwnedFd, fault: &crate::fault::Fault) -> nix::Result<()> {
+    let text = serde_json::to_vec(fault).unwrap_or_default();
+    send(connection.as_raw_fd(), &text, MsgFlags::MSG_NOSIGNAL).map(drop)
+}
+
+/// How a start ended, as far as init could tell.
+pub enum Started {
+    /// The connection ended; the page tells whether by execve.
+    Page(FaultPage),
+    /// Init said what went wrong.
+    Failed(crate::fault::Fault),
+}
+
+/// `start`: lets the waiting init go on, and waits until it has executed the program or failed.
+pub fn start(dir: BorrowedFd) -> nix::Result<Started> {
+    let connection = reach(dir)?;
+    let (page, file) = FaultPage::sendable()?;
+    send_fd(connection.as_raw_fd(), b"G", &[file.as_raw_fd()])?;
+    let mut text = vec![0; 16 << 10];
+    let n = loop {
+        match recv(connection.as_raw_fd(), &mut text, MsgFlags::empty()) {
+            Err(Errno::EINTR) => continue,
+            Err(Errno::ECONNRESET) => break 0,
+            result => break result?,
+        }
+    };
+    match serde_json::from_slice(&text[..n]) {
+        Ok(fault) => Ok(Started::Failed(fault)),
+        Err(_) => Ok(Started::Page(page)),
+    }
+}

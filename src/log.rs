@@ -1,0 +1,103 @@
+//! Where messages go: one error record on failure, warnings where nobody parses, debug lines on request.
+
+use crate::fault::Fault;
+use anyhow::{Context, Result, bail};
+use serde_json::json;
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// The log of one run of the program.
+///
+/// Callers read the file after a failure: podman parses all of it as one JSON object and containerd takes the last
+/// error, so without `--debug` nothing but the final error is ever written to it.
+pub struct Log {
+    file: Option<File>,
+    json: bool,
+    debug: bool,
+}
+
+impl Log {
+    /// Opens `--log` with `--log-format`.
+    pub fn open(path: Option<&Path>, format: &str, debug: bool) -> Result<Log> {
+        let json = match format {
+            "text" | "" => false,
+            "json" => true,
+            other => bail!("invalid log-format: {other}"),
+        };
+        let open = |path: &Path| {
+            let mut options = File::options();
+            options.create(true).append(true).mode(0o644).custom_flags(libc::O_CLOEXEC);
+            options.open(path).with_context(|| format!("cannot open the log {}", path.display()))
+        };
+        Ok(Log { file: path.filter(|path| !path.as_os_str().is_empty()).map(open).transpose()?, json, debug })
+    }
+
+    /// A log that goes to standard error, for failures before the flags are known.
+    pub fn stderr() -> Log {
+        Log { file: None, json: false, debug: false }
+    }
+
+    /// The one error record, and the same text on standard error.
+    pub fn error(&self, error: &anyhow::Error) {
+        let message = format!("{error:#}").replace('\n', " ");
+        if let Some(mut file) = self.file.as_ref() {
+            let fault = error.chain().find_map(|cause| cause.downcast_ref::<Fault>());
+            let _ = file.write_all(self.record("error", &message, fault).as_bytes());
+            eprintln!("{message}");
+        } else if self.json {
+            eprint!("{}", self.record("error", &message, None));
+        } else {
+            eprintln!("rt: {message}");
+        }
+    }
+
+    /// Something legal that will not have the effect the user may expect.
+    pub fn warn(&self, message: &str) {
+        match self.file.as_ref() {
+            Some(mut file) if self.debug => {
+                let _ = file.write_all(self.record("warning", message, None).as_bytes());
+            }
+            Some(_) => {}
+            None if self.json => eprint!("{}", self.record("warning", message, None)),
+            None => eprintln!("rt: warning: {message}"),
+        }
+    }
+
+    /// A step on the way, for `--debug`.
+    pub fn debug(&self, message: impl FnOnce() -> String) {
+        if !self.debug {
+            return;
+        }
+        let message = message();
+        match self.file.as_ref() {
+            Some(mut file) => {
+                let _ = file.write_all(self.record("debug", &message, None).as_bytes());
+            }
+            None if self.json => eprint!("{}", self.record("debug", &message, None)),
+            None => eprintln!("rt: debug: {message}"),
+        }
+    }
+
+    fn record(&self, level: &str, message: &str, fault: Option<&Fault>) -> String {
+        let time = crate::time::rfc3339_now(0);
+        if !self.json {
+            return format!("time=\"{time}\" level={level} msg={message:?}\n");
+        }
+        let mut record = json!({"level": level, "msg": message, "time": time});
+        if let Some(fault) = fault {
+            record["stage"] = json!(fault.stage);
+            for (key, value) in [("path", &fault.path), ("hint", &fault.hint)] {
+                if let Some(value) = value {
+                    record[key] = json!(value);
+                }
+            }
+            if let Some(errno) = fault.errno {
+                record["errno"] = json!(errno);
+                record["code"] = json!(format!("{:?}", nix::errno::Errno::from_raw(errno)));
+            }
+        }
+        format!("{record}\n")
+    }
+}

@@ -1,0 +1,10 @@
+//! The container's network namespace.
+
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+use std::os::fd::AsFd;
+
+/// Brings up `lo` of the network namespace that the caller is in (netdevice(7)).
+pub fn loopback_up() -> nix::Result<()> {
+    let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+    crate::sys::net::interface_up(socket.as_fd(), c"lo")
+}

@@ -1,0 +1,179 @@
+//! From a configuration to everything that will be done for it. Pure: nothing is opened, made or asked of the host
+//! that is not in [`Facts`].
+
+mod sysctl;
+
+use crate::cgroups::{self, CgroupPlan};
+use crate::confine::{self, ProcessPlan};
+use crate::hooks::{self, HookPlans};
+use crate::namespaces::{self, NamespacePlan};
+use crate::rootfs::{self, Enter, RootPlan};
+use crate::spec::Config;
+use anyhow::{Context, Result, bail};
+use oci_spec::runtime::Spec;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// What the caller asked for beside the configuration.
+#[derive(Debug)]
+pub struct Options {
+    pub id: String,
+    pub no_pivot: bool,
+    pub no_new_keyring: bool,
+    pub manager: cgroups::Manager,
+    pub preserve_fds: u32,
+}
+
+/// What the plan depends on of the host.
+pub struct Facts {
+    /// Our own cgroup, as `/proc/self/cgroup` names it.
+    pub own_cgroup: PathBuf,
+    pub hybrid: bool,
+    pub apparmor: bool,
+    pub selinux: bool,
+    pub privileged: bool,
+    /// We live in a user namespace other than the host's first.
+    pub in_user_namespace: bool,
+}
+
+/// Everything about one container.
+#[derive(Debug)]
+pub struct Plan {
+    pub id: String,
+    pub oci_version: String,
+    pub bundle: PathBuf,
+    pub annotations: BTreeMap<String, String>,
+    pub namespaces: NamespacePlan,
+    pub root: RootPlan,
+    pub enter: Enter,
+    /// Absent where the configuration has no process: such a container can be created, but not started.
+    pub process: Option<ProcessPlan>,
+    pub cgroup: Option<CgroupPlan>,
+    pub hooks: HookPlans,
+    pub hostname: Option<String>,
+    pub domainname: Option<String>,
+    /// Paths below /proc/sys and their values.
+    pub sysctls: Vec<(String, String)>,
+    pub preserve_fds: u32,
+}
+
+/// Plans a container. What is legal but without effect goes to `warnings`.
+pub fn plan(config: &Config, options: Options, facts: &Facts, warnings: &mut Vec<String>) -> Result<Plan> {
+    let spec = &config.spec;
+    crate::spec::validate::check(spec, facts)?;
+    let linux = spec.linux().as_ref();
+    let namespaces = namespaces::plan(linux, warnings)?;
+    rights(&namespaces, facts)?;
+    let private = namespaces.has(namespaces::MOUNT);
+    let user_namespace = namespaces.has(namespaces::USER) || facts.in_user_namespace;
+    let root = rootfs::plan(spec, &config.bundle, private, user_namespace)?;
+    let keyring = (!options.no_new_keyring).then_some(options.id.as_str());
+    let process = spec.process().as_ref();
+    let mut process = process.map(|process| confine::plan(process, linux, keyring, warnings)).transpose()?;
+    let annotations: BTreeMap<_, _> = spec.annotations().clone().unwrap_or_default().into_iter().collect();
+    if let Some(process) = &mut process {
+        process.keep_groups = annotations.get("run.oci.keep_original_groups").is_some_and(|value| value == "1");
+        mapped(&namespaces, process)?;
+    }
+    let sysctls = sysctl::plan(linux.and_then(|linux| linux.sysctl().as_ref()), &namespaces)?;
+    let named = |name: &Option<String>, field: &str| uts_name(name, field, &namespaces);
+    Ok(Plan {
+        enter: enter(&namespaces, options.no_pivot),
+        cgroup: cgroup(spec, &options, facts, &namespaces, warnings)?,
+        hooks: hooks::plan(spec)?,
+        hostname: named(spec.hostname(), "hostname")?,
+        domainname: named(spec.domainname(), "domainname")?,
+        oci_version: spec.version().clone(),
+        bundle: config.bundle.clone(),
+        preserve_fds: options.preserve_fds,
+        id: options.id,
+        annotations,
+        namespaces,
+        root,
+        process,
+        sysctls,
+    })
+}
+
+/// What needs privilege is refused before anything is tried.
+fn rights(namespaces: &NamespacePlan, facts: &Facts) -> Result<()> {
+    if facts.privileged || namespaces.has(namespaces::USER) {
+        return Ok(());
+    }
+    bail!(
+        "rootless containers require user namespaces (linux.namespaces lacks \"user\"; `rt spec --rootless` writes a \
+         configuration that has one)"
+    )
+}
+
+fn enter(namespaces: &NamespacePlan, no_pivot: bool) -> Enter {
+    match (namespaces.makes(namespaces::MOUNT), no_pivot) {
+        (false, _) => Enter::Chroot,
+        (true, true) => Enter::Move,
+        (true, false) => Enter::Pivot,
+    }
+}
+
+/// The process's ids must exist inside.
+fn mapped(namespaces: &NamespacePlan, process: &ProcessPlan) -> Result<()> {
+    if !namespaces.makes(namespaces::USER) {
+        return Ok(());
+    }
+    let uid = [("process.user.uid", process.uid)];
+    let gids = process.additional_gids.iter().map(|gid| ("process.user.additionalGids", *gid));
+    let gids = [("process.user.gid", process.gid)].into_iter().chain(gids);
+    let checks = uid.into_iter().map(|(field, id)| (field, id, &namespaces.uid_map, "linux.uidMappings"));
+    for (field, id, maps, name) in checks.chain(gids.map(|(field, id)| (field, id, &namespaces.gid_map, "linux.gidMappings"))) {
+        if namespaces.host_id(maps, id).is_none() {
+            bail!("{field}: {id} is not mapped by {name}");
+        }
+    }
+    Ok(())
+}
+
+fn uts_name(name: &Option<String>, field: &str, namespaces: &NamespacePlan) -> Result<Option<String>> {
+    /// `__NEW_UTS_LEN`, sethostname(2).
+    const LONGEST: usize = 64;
+    let Some(name) = name.as_ref().filter(|name| !name.is_empty()) else { return Ok(None) };
+    if !namespaces.has(namespaces::UTS) {
+        bail!("{field}: unable to set {field} without a private UTS namespace");
+    }
+    if name.len() > LONGEST {
+        bail!("{field}: {} bytes, at most {LONGEST} are allowed", name.len());
+    }
+    if name.contains('\0') {
+        bail!("{field}: contains a NUL byte");
+    }
+    Ok(Some(name.clone()))
+}
+
+fn cgroup(
+    spec: &Spec,
+    options: &Options,
+    facts: &Facts,
+    namespaces: &NamespacePlan,
+    warnings: &mut Vec<String>,
+) -> Result<Option<CgroupPlan>> {
+    let linux = spec.linux().as_ref();
+    let resources = linux.and_then(|linux| linux.resources().as_ref());
+    if options.manager == cgroups::Manager::Disabled {
+        return Ok(None);
+    }
+    let path = linux.and_then(|linux| linux.cgroups_path().as_deref());
+    let plan = cgroups::plan(resources, path, options, facts, delegate_to(spec, namespaces), warnings);
+    plan.map(Some).context("cgroup")
+}
+
+/// The host's user to whom the cgroup is handed over: the container's, where it sees its cgroup writable and alone
+/// (config-linux.md, "Cgroup ownership").
+fn delegate_to(spec: &Spec, namespaces: &NamespacePlan) -> Option<u32> {
+    let mounts = spec.mounts().as_deref().unwrap_or_default();
+    let writable = mounts.iter().any(|mount| {
+        let cgroup = matches!(mount.typ().as_deref(), Some("cgroup" | "cgroup2"));
+        let read_only = mount.options().iter().flatten().any(|option| option == "ro");
+        cgroup && !read_only && mount.destination() == std::path::Path::new("/sys/fs/cgroup")
+    });
+    let uid = spec.process().as_ref().map_or(0, |process| process.user().uid());
+    let alone = writable && namespaces.makes(namespaces::CGROUP) && namespaces.has(namespaces::USER);
+    alone.then(|| namespaces.host_id(&namespaces.uid_map, uid)).flatten()
+}

@@ -1,0 +1,89 @@
+//! Which sysctls a container may set: those of its own namespaces (config-linux.md, "sysctl").
+
+use crate::namespaces::{self, NamespacePlan};
+use anyhow::{Result, bail};
+use std::collections::HashMap;
+
+/// A sysctl, or all below a prefix that ends in a dot, and the namespace it belongs to.
+const TABLE: [(&str, u64, &str); 12] = [
+    ("kernel.msgmax", namespaces::IPC, "ipc"),
+    ("kernel.msgmnb", namespaces::IPC, "ipc"),
+    ("kernel.msgmni", namespaces::IPC, "ipc"),
+    ("kernel.sem", namespaces::IPC, "ipc"),
+    ("kernel.shmall", namespaces::IPC, "ipc"),
+    ("kernel.shmmax", namespaces::IPC, "ipc"),
+    ("kernel.shmmni", namespaces::IPC, "ipc"),
+    ("kernel.shm_rmid_forced", namespaces::IPC, "ipc"),
+    ("kernel.domainname", namespaces::UTS, "uts"),
+    ("fs.mqueue.", namespaces::IPC, "ipc"),
+    ("net.", namespaces::NET, "network"),
+    ("user.", namespaces::USER, "user"),
+];
+
+/// Paths below /proc/sys and their values, sorted by name.
+pub fn plan(sysctls: Option<&HashMap<String, String>>, namespaces: &NamespacePlan) -> Result<Vec<(String, String)>> {
+    let mut planned = Vec::new();
+    for (name, value) in sysctls.into_iter().flatten() {
+        let path = path(name);
+        if path.split('/').any(|part| matches!(part, "" | "." | "..")) || name.contains('\0') {
+            bail!("linux.sysctl: {name:?} is not the name of a sysctl");
+        }
+        let dotted = path.replace('/', ".");
+        if dotted == "kernel.hostname" {
+            bail!("linux.sysctl: sysctl \"kernel.hostname\" conflicts with the OCI \"hostname\" field; use that");
+        }
+        let matches = |own: &str| if own.ends_with('.') { dotted.starts_with(own) } else { dotted == own };
+        let row = TABLE.iter().find(|(own, ..)| matches(own));
+        match row {
+            Some((_, flag, _)) if namespaces.has(*flag) => planned.push((path, value.clone())),
+            Some((_, _, kind)) => bail!(
+                "linux.sysctl: sysctl {name:?} is not in a separate kernel namespace (linux.namespaces lacks {kind:?})"
+            ),
+            None => bail!("linux.sysctl: sysctl {name:?} is not in a separate kernel namespace"),
+        }
+    }
+    planned.sort();
+    Ok(planned)
+}
+
+/// sysctl(8)'s rule: whichever of `.` and `/` comes first separates, and the other stands for itself turned round.
+fn path(name: &str) -> String {
+    match name.find(['.', '/']).map(|at| &name[at..=at]) {
+        Some(".") => name.chars().map(|c| if c == '.' { '/' } else if c == '/' { '.' } else { c }).collect(),
+        _ => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn planned(name: &str, new: u64) -> Result<Vec<(String, String)>> {
+        let namespaces = NamespacePlan { new, ..NamespacePlan::default() };
+        plan(Some(&HashMap::from([(name.to_owned(), "1".to_owned())])), &namespaces)
+    }
+
+    #[test]
+    fn separators() {
+        assert_eq!(path("net.ipv4.conf.eth0/1.forwarding"), "net/ipv4/conf/eth0.1/forwarding");
+        assert_eq!(path("net/ipv4/conf/eth0.1/forwarding"), "net/ipv4/conf/eth0.1/forwarding");
+    }
+
+    #[test]
+    fn only_what_is_the_containers_own() {
+        assert!(planned("kernel.sem", namespaces::IPC).is_ok());
+        assert!(planned("net.ipv4.ip_forward", namespaces::NET).is_ok());
+        for (name, new) in [
+            ("kernel.sem", 0),
+            ("kernel.semi", namespaces::IPC),
+            ("net.ipv4.ip_forward", namespaces::IPC),
+            ("vm.swappiness", u64::MAX),
+            ("kernel.hostname", u64::MAX),
+            ("net.ipv4/../../../kernel.sem", u64::MAX),
+            ("net/../kernel/sem", u64::MAX),
+            ("", u64::MAX),
+        ] {
+            assert!(planned(name, new).is_err(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Device nodes and the links of /dev (config-linux.md, "Devices" and "Default devices").
+
+use super::resolve::{Kind, ensure};
+use crate::fault::{During, Fault, words};
+use crate::sys::mount::{OPEN_TREE_CLONE, move_mount, open_tree};
+use anyhow::{Result, bail};
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, readlinkat};
+use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmodat, fstat, fstatat, makedev, mknodat};
+use nix::unistd::{Gid, Uid, fchownat, symlinkat};
+use oci_spec::runtime::{LinuxDevice, LinuxDeviceType};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+const STAGE: &str = "devices";
+
+/// A node to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DevicePlan {
+    pub path: PathBuf,
+    /// `S_IFCHR`, `S_IFBLK` or `S_IFIFO`.
+    pub kind: u32,
+    pub major: u64,
+    pub minor: u64,
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+}
+
+/// The nodes every container has: name, major, minor.
+const DEFAULTS: [(&str, u64, u64); 6] =
+    [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
+
+/// The links every container has, below /dev.
+const LINKS: [(&str, &str); 5] = [
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("ptmx", "pts/ptmx"),
+];
+
+/// The default devices, and `linux.devices`, which may replace them.
+pub fn plan(extra: &[LinuxDevice]) -> Result<Vec<DevicePlan>> {
+    let mut plans = Vec::with_capacity(DEFAULTS.len() + extra.len());
+    for (i, device) in extra.iter().enumerate() {
+        plans.push(plan_one(i, device)?);
+    }
+    for (name, major, minor) in DEFAULTS {
+        let path = Path::new("/dev").join(name);
+        if !plans.iter().any(|plan| plan.path == path) {
+            plans.push(DevicePlan { path, kind: libc::S_IFCHR, major, minor, mode: 0o666, uid: 0, gid: 0 });
+        }
+    }
+    Ok(plans)
+}
+
+fn plan_one(index: usize, device: &LinuxDevice) -> Result<DevicePlan> {
+    let path = device.path();
+    let name = format!("linux.devices[{index}] {}", path.display());
+    if !path.is_absolute() {
+        bail!("{name}: path is not absolute");
+    }
+    let kind = match device.typ() {
+        LinuxDeviceType::C | LinuxDeviceType::U => libc::S_IFCHR,
+        LinuxDeviceType::B => libc::S_IFBLK,
+        LinuxDeviceType::P => libc::S_IFIFO,
+        LinuxDeviceType::A => bail!("{name}: type \"a\" is for resources.devices only; use c, b, u or p"),
+    };
+    let number = |value: i64, field: &str| match u32::try_from(value) {
+        Ok(value) => Ok(u64::from(value)),
+        Err(_) => bail!("{name}: {field} {value} is out of range"),
+    };
+    Ok(DevicePlan {
+        path: path.clone(),
+        kind,
+        major: number(device.major(), "major")?,
+        minor: number(device.minor(), "minor")?,
+        mode: device.file_mode().unwrap_or(0o666) & 0o7777,
+        uid: device.uid().unwrap_or(0),
+        gid: device.gid().unwrap_or(0),
+    })
+}
+
+/// Host nodes for a container that may not make any: opened while the host's /dev is in sight.
+pub fn open_host_nodes(plans: &[DevicePlan]) -> Vec<Option<OwnedFd>> {
+    let open = |plan: &DevicePlan| open_tree(nix::fcntl::AT_FDCWD, plan.path.as_path(), OPEN_TREE_CLONE).ok();
+    plans.iter().map(open).collect()
+}
+
+/// Makes every node, and the links of /dev, below `root`.
+pub fn make(plans: &[DevicePlan], root: BorrowedFd, bind: bool, fill_dev: bool) -> Result<(), Fault> {
+    let dev = ensure(root, Path::new("/dev"), Kind::Directory).during(STAGE, || "cannot make /dev".to_owned())?;
+    let standard = DEFAULTS.map(|(name, ..)| Path::new("/dev").join(name));
+    let mut nodes = match bind {
+        true => open_host_nodes(plans),
+        false => Vec::new(),
+    };
+    nodes.resize_with(plans.len(), || None);
+    for (plan, node) in plans.iter().zip(nodes) {
+        if !fill_dev && standard.contains(&plan.path) {
+            continue;
+        }
+        make_one(plan, root, dev.as_fd(), bind, node).map_err(|fault| fault.path(plan.path.display()))?;
+    }
+    if fill_dev { make_links(dev.as_fd()) } else { Ok(()) }
+}
+
+fn make_one(plan: &DevicePlan, root: BorrowedFd, dev: BorrowedFd, bind: bool, node: Option<OwnedFd>) -> Result<(), Fault> {
+    let at = plan.path.display();
+    let parent = plan.path.parent().unwrap_or(Path::new("/"));
+    let Some(name) = plan.path.file_name() else {
+        return Err(Fault::new(STAGE, format!("linux.devices: {at} names no file")));
+    };
+    let own;
+    let parent = if parent == Path::new("/dev") {
+        dev
+    } else {
+        own = ensure(root, parent, Kind::Directory).during(STAGE, || format!("cannot make the directory of {at}"))?;
+        own.as_fd()
+    };
+    if bind && plan.kind != libc::S_IFIFO {
+        return bind_node(plan, root, node);
+    }
+    let number = makedev(plan.major, plan.minor);
+    match mknodat(parent, name, SFlag::from_bits_truncate(plan.kind), Mode::from_bits_truncate(plan.mode), number) {
+        Ok(()) => {}
+        Err(Errno::EEXIST) => matches(plan, parent, name)?,
+        Err(Errno::EPERM) => {
+            let node = open_host_nodes(std::slice::from_ref(plan)).pop().flatten();
+            return bind_node(plan, root, node);
+        }
+        Err(errno) => return Err(Fault::new(STAGE, format!("cannot make {at}: {}", words(errno))).errno(errno)),
+    }
+    if (plan.uid, plan.gid) != (0, 0) {
+        let (uid, gid) = (Uid::from_raw(plan.uid), Gid::from_raw(plan.gid));
+        fchownat(parent, name, Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW)
+            .during(STAGE, || format!("cannot give {at} its owner"))?;
+        let mode = Mode::from_bits_truncate(plan.mode);
+        fchmodat(parent, name, mode, FchmodatFlags::FollowSymlink).during(STAGE, || format!("cannot set the mode of {at}"))?;
+    }
+    Ok(())
+}
+
+/// "If a file already exists at path that does not match the requested device, the runtime MUST generate an error."
+fn matches(plan: &DevicePlan, parent: BorrowedFd, name: &std::ffi::OsStr) -> Result<(), Fault> {
+    let at = plan.path.display();
+    let stat = fstatat(parent, name, AtFlags::AT_SYMLINK_NOFOLLOW).during(STAGE, || format!("cannot look at {at}"))?;
+    let same_number = plan.kind == libc::S_IFIFO || stat.st_rdev == makedev(plan.major, plan.minor);
+    if stat.st_mode & libc::S_IFMT == plan.kind && same_number {
+        return Ok(());
+    }
+    let what = format!("{at} exists in the rootfs and is not the device {}:{}", plan.major, plan.minor);
+    Err(Fault::new(STAGE, what).errno(Errno::EEXIST).hint("remove it from the image, or mount a tmpfs at /dev"))
+}
+
+fn bind_node(plan: &DevicePlan, root: BorrowedFd, node: Option<OwnedFd>) -> Result<(), Fault> {
+    let at = plan.path.display();
+    let Some(node) = node else {
+        let what = format!("{at}: the host has no such node to bind, and a user namespace may not make one");
+        return Err(Fault::new(STAGE, what).errno(Errno::ENOENT));
+    };
+    let stat = fstat(&node).during(STAGE, || format!("cannot look at the host's {at}"))?;
+    if stat.st_mode & libc::S_IFMT != plan.kind || stat.st_rdev != makedev(plan.major, plan.minor) {
+        let what = format!("the host's {at} is not the device {}:{}", plan.major, plan.minor);
+        return Err(Fault::new(STAGE, what));
+    }
+    let target = ensure(root, &plan.path, Kind::File).during(STAGE, || format!("cannot make {at}"))?;
+    move_mount(&node, &target).during(STAGE, || format!("cannot bind {at}"))
+}
+
+fn make_links(dev: BorrowedFd) -> Result<(), Fault> {
+    let kcore = Path::new("/proc/kcore").exists().then_some(("core", "/proc/kcore"));
+    for (name, target) in LINKS.into_iter().chain(kcore) {
+        match symlinkat(target, dev, name) {
+            Ok(()) => {}
+            Err(Errno::EEXIST) => replace_link(dev, name, target)?,
+            Err(errno) => {
+                return Err(Fault::new(STAGE, format!("cannot make /dev/{name}: {}", words(errno))).errno(errno));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// An image may bring its own links; only a `ptmx` that is not ours is replaced, since it would open the host's.
+fn replace_link(dev: BorrowedFd, name: &str, target: &str) -> Result<(), Fault> {
+    if name != "ptmx" || readlinkat(dev, name).is_ok_and(|now| now == *target) {
+        return Ok(());
+    }
+    let what = || format!("cannot replace /dev/{name}");
+    nix::unistd::unlinkat(dev, name, nix::unistd::UnlinkatFlags::NoRemoveDir).during(STAGE, what)?;
+    symlinkat(target, dev, name).during(STAGE, what)
+}
+
+/// A verified /dev/null: what masked files are covered with (CVE-2025-31133).
+pub fn verified_null(root: BorrowedFd) -> Result<OwnedFd, Fault> {
+    let path = Path::new("/dev/null");
+    let null = super::resolve::find(root, path).during(STAGE, || "cannot open /dev/null".to_owned())?;
+    let stat = fstat(&null).during(STAGE, || "cannot look at /dev/null".to_owned())?;
+    if stat.st_mode & libc::S_IFMT == libc::S_IFCHR && stat.st_rdev == makedev(1, 3) {
+        return Ok(null);
+    }
+    let what = "/dev/null in the container is not the device 1:3, so nothing can be masked with it";
+    Err(Fault::new(STAGE, what).path("/dev/null").hint("remove it from the image, or mount a tmpfs at /dev"))
+}

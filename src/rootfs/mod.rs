@@ -1,0 +1,19 @@
+//! The root filesystem: a plan that is data, and the steps that carry it out inside the new mount namespace.
+//!
+//! The order is one: attach the rootfs, mount each mount in the order listed, make the devices, let the hooks look,
+//! pivot, cover what is masked or read-only.
+
+mod build;
+mod copyup;
+mod cover;
+mod devices;
+mod mount;
+pub mod options;
+mod plan;
+mod resolve;
+
+pub use build::{Enter, Rootfs, Sources, open_sources};
+use cover::cover;
+
+pub use plan::{RootPlan, plan};
+pub use resolve::find;

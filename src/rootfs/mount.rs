@@ -1,0 +1,263 @@
+//! One mount: a complete, detached tree first, attached by one move_mount.
+
+use super::options::Options;
+use super::plan::{MountPlan, Source};
+use super::resolve::{Kind, ensure, find};
+use crate::fault::{During, Fault};
+use crate::sys::fs::{RESOLVE_IN_ROOT, RESOLVE_NO_SYMLINKS, openat2};
+use crate::sys::mount::*;
+use nix::errno::Errno;
+use nix::sys::stat::{FileStat, SFlag, fstat};
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+pub const STAGE: &str = "mounts";
+
+/// A detached copy of the host's tree at `path`.
+///
+/// It is made a recursive slave, unless the mount asks to be shared: a shared source would carry mounts made in the
+/// container back to the host.
+pub fn clone_tree(path: &Path, recursive: bool, keep_shared: bool) -> nix::Result<OwnedFd> {
+    let flags = OPEN_TREE_CLONE | if recursive { AT_RECURSIVE } else { 0 };
+    let tree = open_tree(nix::fcntl::AT_FDCWD, path, flags)?;
+    if !keep_shared {
+        mount_setattr(&tree, true, &MountAttr { propagation: libc::MS_SLAVE, ..MountAttr::default() })?;
+    }
+    Ok(tree)
+}
+
+/// The source tree of a bind mount, or why there is none.
+pub fn open_source(plan: &MountPlan) -> Result<Option<OwnedFd>, Fault> {
+    let Source::Bind { path, recursive } = &plan.source else { return Ok(None) };
+    let keep_shared = plan.options.propagation.iter().any(|(flag, _)| *flag == libc::MS_SHARED);
+    match clone_tree(path, *recursive, keep_shared) {
+        Ok(tree) => Ok(Some(tree)),
+        Err(errno) => {
+            let what = format!("{}: cannot bind {}: {}", plan.name(), path.display(), crate::fault::words(errno));
+            let fault = Fault::new(STAGE, what).errno(errno).path(path.display());
+            Err(match errno {
+                Errno::ENOENT => fault.hint("the source does not exist on the host; create it or fix mounts[].source"),
+                Errno::EINVAL => fault.hint("the source is unbindable or has locked mounts below it; use rbind"),
+                _ => fault,
+            })
+        }
+    }
+}
+
+/// Mounts `plan` at its place below `root`. Returns the mount, for what has to be done to it later.
+pub fn mount(plan: &MountPlan, source: Option<OwnedFd>, root: BorrowedFd, cgroup: &Path) -> Result<OwnedFd, Fault> {
+    if matches!(plan.source, Source::Remount) {
+        return remount(plan, root);
+    }
+    let (tree, target) = match (&plan.source, source) {
+        (Source::Bind { .. }, Some(tree)) => {
+            let stat = fstat(&tree).during(STAGE, || format!("{}: cannot read its source", plan.name()))?;
+            let kind = if is(&stat, SFlag::S_IFDIR) { Kind::Directory } else { Kind::File };
+            (tree, target(plan, root, kind)?)
+        }
+        (Source::Fresh { kind, name }, _) => {
+            let existed = find(root, &plan.destination).ok();
+            let target = match kind.to_bytes() {
+                b"proc" | b"sysfs" => plain_target(plan, kind, root)?,
+                _ => target(plan, root, Kind::Directory)?,
+            };
+            let tree = fresh(plan, kind, name, existed.as_ref())?;
+            if plan.options.copy_up {
+                super::copyup::copy(target.as_fd(), tree.as_fd())
+                    .map_err(|error| Fault::new(STAGE, format!("{}: tmpcopyup: {error:#}", plan.name())))?;
+            }
+            (tree, target)
+        }
+        (Source::Cgroup, _) => (cgroup_tree(plan, cgroup)?, target(plan, root, Kind::Directory)?),
+        (Source::Bind { .. } | Source::Remount, _) => {
+            return Err(Fault::new(STAGE, format!("{}: has no source", plan.name())));
+        }
+    };
+    if matches!(plan.source, Source::Bind { .. }) {
+        set_attributes(plan, &tree, &plan.options.attr)?;
+    }
+    set_recursive(plan, &tree)?;
+    move_mount(&tree, &target).during(STAGE, || format!("{}: cannot be mounted", plan.name()))?;
+    Ok(tree)
+}
+
+fn is(stat: &FileStat, kind: SFlag) -> bool {
+    SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == kind
+}
+
+fn target(plan: &MountPlan, root: BorrowedFd, kind: Kind) -> Result<OwnedFd, Fault> {
+    ensure(root, &plan.destination, kind).map_err(|errno| {
+        let what = format!("{}: cannot make the mount point: {}", plan.name(), crate::fault::words(errno));
+        let fault = Fault::new(STAGE, what).errno(errno).path(plan.destination.display());
+        match errno {
+            Errno::EROFS => fault.hint("the rootfs is read-only on the host; make the directory in the image"),
+            Errno::EACCES | Errno::EOVERFLOW => {
+                fault.hint("the container's root may not write there; make the directory in the image")
+            }
+            _ => fault,
+        }
+    })
+}
+
+/// `/proc` and `/sys` must be real directories: a link or another mount there could be swapped for a fake
+/// (CVE-2019-19921, CVE-2023-27561).
+fn plain_target(plan: &MountPlan, kind: &CStr, root: BorrowedFd) -> Result<OwnedFd, Fault> {
+    let path = plan.destination.strip_prefix("/").unwrap_or(&plan.destination);
+    let flags = libc::O_PATH | libc::O_DIRECTORY;
+    match openat2(root, path, flags, 0, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS) {
+        Ok(target) => Ok(target),
+        Err(Errno::ENOENT) => target(plan, root, Kind::Directory),
+        Err(errno) => {
+            let kind = kind.to_string_lossy();
+            let what = format!("{}: filesystem {kind:?} must be mounted on ordinary directory", plan.name());
+            Err(Fault::new(STAGE, what).errno(errno).path(plan.destination.display()))
+        }
+    }
+}
+
+/// A new filesystem, configured word by word.
+fn fresh(plan: &MountPlan, kind: &CStr, name: &CStr, existed: Option<&OwnedFd>) -> Result<OwnedFd, Fault> {
+    let name_of = || kind.to_string_lossy();
+    let context = FsContext::open(kind).map_err(|errno| {
+        let fault = Fault::new(STAGE, format!("{}: {}", plan.name(), crate::fault::words(errno))).errno(errno);
+        match errno {
+            Errno::ENODEV => fault.hint(format!("this kernel has no filesystem {:?}", name_of())),
+            _ => fault,
+        }
+    })?;
+    configure(&context, plan, kind, name, existed).map_err(|(word, errno)| {
+        let said = context.complaint().unwrap_or_else(|| crate::fault::words(errno));
+        let what = match &word {
+            Some(word) => format!("{}: {} does not take {word:?}: {said}", plan.name(), name_of()),
+            None => format!("{}: cannot mount {}: {said}", plan.name(), name_of()),
+        };
+        let fault = Fault::new(STAGE, what).errno(errno).path(plan.destination.display());
+        match hint(kind.to_bytes(), errno) {
+            Some(hint) => fault.hint(hint),
+            None => fault,
+        }
+    })?;
+    let attr = if plan.readonly_late { plan.options.attr.set & !MOUNT_ATTR_RDONLY } else { plan.options.attr.set };
+    context.mount(attr).map_err(|errno| {
+        let what = format!("{}: cannot mount {}: {}", plan.name(), name_of(), crate::fault::words(errno));
+        let fault = Fault::new(STAGE, what).errno(errno).path(plan.destination.display());
+        match hint(kind.to_bytes(), errno) {
+            Some(hint) => fault.hint(hint),
+            None => fault,
+        }
+    })
+}
+
+/// Why the kernel refuses some filesystems to a user namespace.
+fn hint(kind: &[u8], errno: Errno) -> Option<&'static str> {
+    match (kind, errno) {
+        (b"sysfs", Errno::EPERM) => Some(
+            "sysfs needs a network namespace that belongs to the container's user namespace; add {\"type\": \"network\"} \
+             or bind /sys with rbind,ro instead",
+        ),
+        (b"proc", Errno::EPERM) => Some(
+            "proc needs a pid namespace of the container's user namespace, and a host /proc without masked paths (not so \
+             inside another container)",
+        ),
+        _ => None,
+    }
+}
+
+type Refused = (Option<String>, Errno);
+
+fn configure(context: &FsContext, plan: &MountPlan, kind: &CStr, name: &CStr, existed: Option<&OwnedFd>) -> Result<(), Refused> {
+    let options = &plan.options;
+    let plain = |errno| (None, errno);
+    context.string(c"source", name).map_err(plain)?;
+    for flag in &options.super_flags {
+        let word = CString::new(flag.as_str()).map_err(|_| plain(Errno::EINVAL))?;
+        context.flag(&word).map_err(|errno| (Some(flag.clone()), errno))?;
+    }
+    // A read-only disk image must not be opened for writing; a tmpfs must still be filled.
+    if options.attr.set & MOUNT_ATTR_RDONLY != 0 && kind != c"tmpfs" {
+        context.flag(c"ro").map_err(plain)?;
+    }
+    for (key, value) in &options.data {
+        let word = || Some(value.as_ref().map_or(key.clone(), |value| format!("{key}={value}")));
+        let key = CString::new(key.as_str()).map_err(|_| (word(), Errno::EINVAL))?;
+        let result = match value {
+            Some(value) => {
+                let value = CString::new(value.as_str()).map_err(|_| (word(), Errno::EINVAL))?;
+                context.string(&key, &value)
+            }
+            None => context.flag(&key),
+        };
+        result.map_err(|errno| (word(), errno))?;
+    }
+    inherit_mode(context, kind, options, existed).map_err(plain)?;
+    context.create().map_err(plain)
+}
+
+/// A tmpfs over a directory of the image keeps that directory's mode, unless it names one.
+fn inherit_mode(context: &FsContext, kind: &CStr, options: &Options, existed: Option<&OwnedFd>) -> nix::Result<()> {
+    let Some(target) = existed else { return Ok(()) };
+    if kind != c"tmpfs" || options.data.iter().any(|(key, _)| key == "mode") {
+        return Ok(());
+    }
+    let mode = format!("{:o}", fstat(target)?.st_mode & 0o7777);
+    context.string(c"mode", &CString::new(mode).map_err(|_| Errno::EINVAL)?)
+}
+
+/// The hierarchy as the container's cgroup namespace shows it; where the kernel refuses that to us, the container's
+/// own cgroup bound from the host.
+fn cgroup_tree(plan: &MountPlan, cgroup: &Path) -> Result<OwnedFd, Fault> {
+    let fresh = FsContext::open(c"cgroup2").and_then(|context| {
+        context.string(c"source", c"cgroup")?;
+        context.create()?;
+        context.mount(plan.options.attr.set)
+    });
+    match fresh {
+        Err(Errno::EPERM | Errno::EBUSY) => {
+            let tree = clone_tree(cgroup, true, false)
+                .during(STAGE, || format!("{}: cannot bind the cgroup {}", plan.name(), cgroup.display()))?;
+            set_attributes(plan, &tree, &plan.options.attr)?;
+            Ok(tree)
+        }
+        other => other.during(STAGE, || format!("{}: cannot mount cgroup2", plan.name())),
+    }
+}
+
+fn set_attributes(plan: &MountPlan, tree: &OwnedFd, attr: &MountAttr) -> Result<(), Fault> {
+    if attr.set | attr.clear == 0 {
+        return Ok(());
+    }
+    mount_setattr(tree, false, attr).map_err(|errno| refused(plan, errno))
+}
+
+fn refused(plan: &MountPlan, errno: Errno) -> Fault {
+    let what = format!("{}: cannot set its mount options: {}", plan.name(), crate::fault::words(errno));
+    let fault = Fault::new(STAGE, what).errno(errno).path(plan.destination.display());
+    match errno {
+        Errno::EPERM => fault.hint(
+            "cannot clear locked flags: the source is mounted with nosuid, nodev, noexec, ro or noatime, and a user \
+             namespace must keep them",
+        ),
+        _ => fault,
+    }
+}
+
+/// What reaches below this mount: the r* options and propagation.
+fn set_recursive(plan: &MountPlan, tree: &OwnedFd) -> Result<(), Fault> {
+    let options = &plan.options;
+    if options.recursive_attr.set | options.recursive_attr.clear != 0 {
+        mount_setattr(tree, true, &options.recursive_attr).map_err(|errno| refused(plan, errno))?;
+    }
+    for (flag, recursive) in &options.propagation {
+        let attr = MountAttr { propagation: *flag, ..MountAttr::default() };
+        mount_setattr(tree, *recursive, &attr).map_err(|errno| refused(plan, errno))?;
+    }
+    Ok(())
+}
+
+fn remount(plan: &MountPlan, root: BorrowedFd) -> Result<OwnedFd, Fault> {
+    let at = find(root, &plan.destination).during(STAGE, || format!("{}: cannot be remounted", plan.name()))?;
+    set_attributes(plan, &at, &plan.options.attr)?;
+    set_recursive(plan, &at)?;
+    Ok(at)
+}

@@ -1,0 +1,252 @@
+//! From `root`, `mounts` and `linux.{devices,maskedPaths,readonlyPaths,rootfsPropagation}` to what will be done.
+
+use super::devices::{self, DevicePlan};
+use super::options::{self, Options};
+use crate::sys::mount::MOUNT_ATTR_RDONLY;
+use anyhow::{Context, Result, bail};
+use oci_spec::runtime::{Mount, Spec};
+use std::ffi::CString;
+use std::path::{Component, Path, PathBuf};
+
+/// Everything about the container's filesystem.
+#[derive(Debug)]
+pub struct RootPlan {
+    /// The rootfs on the host, absolute.
+    pub path: PathBuf,
+    pub readonly: bool,
+    /// `MS_SHARED`, `MS_SLAVE`, … and whether recursively; applied after the pivot.
+    pub propagation: Option<(u64, bool)>,
+    /// Whether the container has a mount namespace of its own to arrange.
+    pub private: bool,
+    /// Move the rootfs over `/` instead of pivoting (`--no-pivot`, for a rootfs on a ramdisk).
+    pub no_pivot: bool,
+    pub mounts: Vec<MountPlan>,
+    /// Device nodes and links below `/dev`, unless the config brings a `/dev` of its own by a bind mount.
+    pub fill_dev: bool,
+    pub devices: Vec<DevicePlan>,
+    pub masked: Vec<PathBuf>,
+    pub readonly_paths: Vec<PathBuf>,
+    /// The container's nodes are bound from the host's: a user namespace may not make any.
+    pub bind_devices: bool,
+}
+
+/// One entry of `mounts`.
+#[derive(Debug)]
+pub struct MountPlan {
+    pub index: usize,
+    pub destination: PathBuf,
+    pub source: Source,
+    pub options: Options,
+    /// Made read-only only after everything below it has been made.
+    pub readonly_late: bool,
+}
+
+/// Where the mounted tree comes from.
+#[derive(Debug)]
+pub enum Source {
+    /// A tree of the host.
+    Bind { path: PathBuf, recursive: bool },
+    /// A new superblock of this type, shown with this name.
+    Fresh { kind: CString, name: CString },
+    /// The cgroup2 hierarchy.
+    Cgroup,
+    /// New attributes for what is mounted there already.
+    Remount,
+}
+
+impl MountPlan {
+    /// How error messages name this mount.
+    pub fn name(&self) -> String {
+        format!("mounts[{}] {}", self.index, self.destination.display())
+    }
+}
+
+/// Plans the root filesystem of `spec`.
+pub fn plan(spec: &Spec, bundle: &Path, private: bool, user_namespace: bool) -> Result<RootPlan> {
+    let root = spec.root().as_ref().context("root: is required on Linux")?;
+    if root.path().as_os_str().is_empty() {
+        bail!("root.path: is empty");
+    }
+    let linux = spec.linux().as_ref();
+    let mounts = spec.mounts().as_deref().unwrap_or_default();
+    if let (false, Some(mount)) = (private, mounts.first()) {
+        let at = mount.destination().display();
+        bail!("mounts[0] {at}: nothing can be mounted without a mount namespace (linux.namespaces lacks \"mount\")");
+    }
+    let planned = mounts.iter().enumerate().map(|(i, mount)| plan_mount(i, mount, bundle));
+    let mounts = planned.collect::<Result<Vec<_>>>()?;
+    let own_dev = mounts.iter().any(|m| m.destination == Path::new("/dev") && matches!(m.source, Source::Bind { .. }));
+    let paths = |list: Option<&Vec<String>>, name: &str| -> Result<Vec<PathBuf>> {
+        let list = list.map(Vec::as_slice).unwrap_or_default();
+        if let (false, Some(first)) = (private, list.first()) {
+            bail!("unable to restrict sys entries without a private MNT namespace (linux.{name}[0] {first})");
+        }
+        list.iter().enumerate().map(|(i, path)| absolute(path, &format!("linux.{name}[{i}]"))).collect()
+    };
+    Ok(RootPlan {
+        path: bundle.join(root.path()),
+        readonly: root.readonly().unwrap_or(false),
+        propagation: linux.and_then(|l| l.rootfs_propagation().as_deref()).map(propagation).transpose()?.flatten(),
+        private,
+        no_pivot: false,
+        mounts,
+        fill_dev: private && !own_dev,
+        devices: devices::plan(linux.and_then(|l| l.devices().as_deref()).unwrap_or_default())?,
+        masked: paths(linux.and_then(|l| l.masked_paths().as_ref()), "maskedPaths")?,
+        readonly_paths: paths(linux.and_then(|l| l.readonly_paths().as_ref()), "readonlyPaths")?,
+        bind_devices: user_namespace,
+    })
+}
+
+fn absolute(path: &str, name: &str) -> Result<PathBuf> {
+    if path.contains('\0') {
+        bail!("{name}: {path:?} contains a NUL byte");
+    }
+    match path.starts_with('/') {
+        true => Ok(PathBuf::from(path)),
+        false => bail!("{name}: {path:?} is not an absolute path"),
+    }
+}
+
+fn propagation(name: &str) -> Result<Option<(u64, bool)>> {
+    match options::parse(&[name]).propagation.first() {
+        Some(found) => Ok(Some(*found)),
+        None if name.is_empty() => Ok(None),
+        None => bail!(
+            "linux.rootfsPropagation: {name:?} is not one of shared, slave, private, unbindable or their r forms"
+        ),
+    }
+}
+
+/// What may be mounted inside /proc: files that lxcfs and similar virtualise, nothing that could fake a process.
+const INSIDE_PROC: &[&str] = &[
+    "cpuinfo", "diskstats", "meminfo", "stat", "swaps", "uptime", "loadavg", "slabinfo", "sys/kernel/ns_last_pid",
+    "sys/crypto/fips_enabled",
+];
+
+fn plan_mount(index: usize, mount: &Mount, bundle: &Path) -> Result<MountPlan> {
+    let destination = destination(mount.destination());
+    let name = || format!("mounts[{index}] {}", destination.display());
+    let words = mount.options().as_deref().unwrap_or_default();
+    let text = [mount.destination().to_str(), mount.source().as_ref().and_then(|s| s.to_str())];
+    if words.iter().map(String::as_str).chain(text.into_iter().flatten()).any(|word| word.contains('\0')) {
+        bail!("mounts[{index}]: contains a NUL byte");
+    }
+    if mount.destination().as_os_str().is_empty() {
+        bail!("mounts[{index}].destination: is empty");
+    }
+    let options = options::parse(words);
+    let kind = mount.typ().as_deref().unwrap_or_default();
+    let mapped = mount.uid_mappings().is_some() || mount.gid_mappings().is_some();
+    if options.id_map.is_some() || mapped {
+        bail!("{}: idmapped mounts are not supported yet", name());
+    }
+    let source = match options.bind {
+        Some(recursive) => bind_source(mount, bundle, recursive, &options).with_context(name)?,
+        None if options.remount => Source::Remount,
+        None => fresh_source(mount, kind).with_context(name)?,
+    };
+    inside_proc(&destination, &source)?;
+    if options.copy_up && kind != "tmpfs" {
+        bail!("{}: tmpcopyup works on tmpfs only, not on {kind:?}", name());
+    }
+    // Devices and mount points still have to be made in a tmpfs that ends up read-only.
+    let late = options.attr.set & MOUNT_ATTR_RDONLY != 0 && kind == "tmpfs" && matches!(source, Source::Fresh { .. });
+    Ok(MountPlan { index, destination, source, options, readonly_late: late })
+}
+
+/// Relative destinations are deprecated, and taken from the root (config.md, "mounts").
+fn destination(path: &Path) -> PathBuf {
+    let mut clean = PathBuf::from("/");
+    for part in path.components() {
+        match part {
+            Component::Normal(name) => clean.push(name),
+            Component::ParentDir => clean.push(".."),
+            _ => {}
+        }
+    }
+    clean
+}
+
+fn bind_source(mount: &Mount, bundle: &Path, recursive: bool, options: &Options) -> Result<Source> {
+    if let Some((key, _)) = options.data.first() {
+        bail!("bind mounts cannot have any filesystem-specific options applied: {key:?}");
+    }
+    match mount.source() {
+        Some(source) if !source.as_os_str().is_empty() => Ok(Source::Bind { path: bundle.join(source), recursive }),
+        _ => bail!("a bind mount needs a source"),
+    }
+}
+
+fn fresh_source(mount: &Mount, kind: &str) -> Result<Source> {
+    match kind {
+        "" => bail!("type is missing (a bind mount needs \"bind\" or \"rbind\" among its options)"),
+        "bind" => bail!("type is \"bind\", but neither \"bind\" nor \"rbind\" is among the options"),
+        "cgroup" | "cgroup2" => Ok(Source::Cgroup),
+        _ => {
+            let name = mount.source().as_ref().map_or(kind, |source| source.to_str().unwrap_or(kind));
+            Ok(Source::Fresh { kind: CString::new(kind)?, name: CString::new(name)? })
+        }
+    }
+}
+
+fn inside_proc(destination: &Path, source: &Source) -> Result<()> {
+    let Ok(below) = destination.strip_prefix("/proc") else { return Ok(()) };
+    let at = destination.display();
+    if below.as_os_str().is_empty() {
+        return match source {
+            Source::Fresh { kind, .. } if kind.as_bytes() == b"proc" => Ok(()),
+            Source::Bind { .. } | Source::Remount => Ok(()),
+            _ => bail!("{at:?} cannot be mounted because it is not of type proc"),
+        };
+    }
+    match below.to_str().is_some_and(|below| INSIDE_PROC.contains(&below)) || matches!(source, Source::Remount) {
+        true => Ok(()),
+        false => bail!("{at:?} cannot be mounted because it is inside /proc"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mount(json: serde_json::Value) -> Result<MountPlan> {
+        plan_mount(3, &serde_json::from_value(json).unwrap(), Path::new("/bundle"))
+    }
+
+    #[test]
+    fn a_relative_source_is_the_bundles() {
+        let plan = mount(serde_json::json!({"destination": "/data", "source": "vol", "options": ["rbind"]})).unwrap();
+        assert!(matches!(plan.source, Source::Bind { path, recursive: true } if path == Path::new("/bundle/vol")));
+    }
+
+    #[test]
+    fn errors_name_index_and_destination() {
+        for (json, expected) in [
+            (serde_json::json!({"destination": "/x"}), "mounts[3] /x: type is missing"),
+            (serde_json::json!({"destination": "/x", "options": ["bind"]}), "mounts[3] /x: a bind mount needs a source"),
+            (
+                serde_json::json!({"destination": "/x", "source": "/y", "options": ["bind", "size=1"]}),
+                "bind mounts cannot have any filesystem-specific options applied: \"size\"",
+            ),
+            (
+                serde_json::json!({"destination": "/proc/self", "type": "tmpfs", "source": "t"}),
+                "\"/proc/self\" cannot be mounted because it is inside /proc",
+            ),
+            (serde_json::json!({"destination": ""}), "mounts[3].destination: is empty"),
+        ] {
+            let text = format!("{:#}", mount(json).unwrap_err());
+            assert!(text.contains(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_a_tmpfs_is_made_read_only_late() {
+        let late = |kind: &str| {
+            let json = serde_json::json!({"destination": "/x", "type": kind, "source": "t", "options": ["ro"]});
+            mount(json).unwrap().readonly_late
+        };
+        assert!(late("tmpfs"));
+        assert!(!late("sysfs"));
+    }
+}

@@ -1,0 +1,147 @@
+//! Bytes to `Spec`. Legal input that the typed parser refuses is mended first; what is left gets one error that
+//! names the JSON path.
+
+use anyhow::{Context, Result, bail};
+use oci_spec::runtime::{Process, Spec};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// A `config.json` this large is no configuration: everything of it is held in memory at once.
+const LARGEST: u64 = 64 << 20;
+
+/// A configuration as it was read.
+pub struct Config {
+    /// The bundle, absolute.
+    pub bundle: PathBuf,
+    /// The text of `config.json`, kept with the container: later edits have no effect (runtime.md, "create").
+    pub text: String,
+    pub spec: Spec,
+    /// What was legal but had to be left out, such as a capability that nobody knows.
+    pub warnings: Vec<String>,
+}
+
+/// Reads the configuration of `bundle`, from `file` where another name than `config.json` is given.
+pub fn load(bundle: &Path, file: Option<&Path>) -> Result<Config> {
+    let bundle = std::path::absolute(bundle)?;
+    let path = bundle.join(file.unwrap_or(Path::new("config.json")));
+    let text = read(&path)?;
+    let mut warnings = Vec::new();
+    let spec = parse_spec(&text, &mut warnings).with_context(|| path.display().to_string())?;
+    Ok(Config { bundle, text, spec, warnings })
+}
+
+/// Reads a file of JSON text.
+pub fn read(path: &Path) -> Result<String> {
+    let size = match std::fs::metadata(path) {
+        Ok(meta) if meta.is_dir() => bail!("{}: is a directory, not a JSON file", path.display()),
+        Ok(meta) => meta.len(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            bail!("JSON specification file {} not found: no such file or directory", path.display())
+        }
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    if size > LARGEST {
+        bail!("{}: {size} bytes, at most {LARGEST} are read", path.display());
+    }
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    String::from_utf8(bytes).with_context(|| format!("{} is not UTF-8", path.display()))
+}
+
+/// Parses a whole configuration.
+pub fn parse_spec(text: &str, warnings: &mut Vec<String>) -> Result<Spec> {
+    let mut spec: Spec = parse(text, warnings, mend_spec)?;
+    // An absent pids.limit is no limit; the typed parser makes it 0, which is the tightest one.
+    let resources = spec.linux_mut().as_mut().and_then(|linux| linux.resources_mut().as_mut());
+    if let Some(resources) = resources
+        && resources.pids().is_some_and(|pids| pids.limit() == 0)
+    {
+        let raw: Value = serde_json::from_str(text)?;
+        if raw.pointer("/linux/resources/pids/limit").is_none_or(Value::is_null) {
+            resources.set_pids(None);
+        }
+    }
+    Ok(spec)
+}
+
+/// Parses a `process` object, as `exec --process` takes it.
+pub fn parse_process(text: &str, warnings: &mut Vec<String>) -> Result<Process> {
+    parse(text, warnings, mend_process)
+}
+
+fn parse<T: DeserializeOwned>(text: &str, warnings: &mut Vec<String>, mend: fn(&mut Value, &mut Vec<String>)) -> Result<T> {
+    if let Ok(value) = serde_json::from_str(text) {
+        return Ok(value);
+    }
+    // Slow and exact: say where it is wrong, after taking out what only this parser refuses.
+    let mut value: Value = serde_json::from_str(text).context("invalid JSON")?;
+    mend(&mut value, warnings);
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let path = error.path().to_string();
+        let cause = error.into_inner();
+        if path == "." { anyhow::anyhow!("{cause}") } else { anyhow::anyhow!("{path}: {cause}") }
+    })
+}
+
+fn mend_spec(spec: &mut Value, warnings: &mut Vec<String>) {
+    if let Some(process) = spec.get_mut("process") {
+        mend_process(process, warnings);
+    }
+}
+
+/// config.md: "any value which cannot be mapped to a relevant kernel interface [...] MUST be logged as a warning".
+fn mend_process(process: &mut Value, warnings: &mut Vec<String>) {
+    let Some(Value::Object(sets)) = process.get_mut("capabilities") else { return };
+    for (set, names) in sets {
+        let Value::Array(names) = names else { continue };
+        names.retain(|name| {
+            let known = serde_json::from_value::<oci_spec::runtime::Capability>(name.clone()).is_ok();
+            if let (false, Some(name)) = (known, name.as_str()) {
+                warnings.push(format!("process.capabilities.{set}: unknown capability {name:?} is left out"));
+            }
+            known || !name.is_string()
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(text: &str) -> (Result<Spec>, Vec<String>) {
+        let mut warnings = Vec::new();
+        let spec = parse_spec(text, &mut warnings);
+        (spec, warnings)
+    }
+
+    #[test]
+    fn an_unknown_capability_is_a_warning() {
+        let (spec, warnings) = spec(
+            r#"{"ociVersion":"1.0.2","process":{"cwd":"/","user":{"uid":0,"gid":0},
+                "capabilities":{"bounding":["CAP_KILL","CAP_FUTURE"]}}}"#,
+        );
+        let process = spec.unwrap().process().clone().unwrap();
+        assert_eq!(process.capabilities().as_ref().unwrap().bounding().as_ref().unwrap().len(), 1);
+        assert_eq!(warnings.len(), 1);
+        assert!(warnings[0].contains("CAP_FUTURE"), "{warnings:?}");
+    }
+
+    #[test]
+    fn an_absent_pids_limit_is_no_limit() {
+        let (absent, _) = spec(r#"{"ociVersion":"1.0.2","linux":{"resources":{"pids":{}}}}"#);
+        let (zero, _) = spec(r#"{"ociVersion":"1.0.2","linux":{"resources":{"pids":{"limit":0}}}}"#);
+        let pids = |spec: Spec| *spec.linux().as_ref().unwrap().resources().as_ref().unwrap().pids();
+        assert_eq!(pids(absent.unwrap()), None);
+        assert_eq!(pids(zero.unwrap()).unwrap().limit(), 0);
+    }
+
+    #[test]
+    fn an_error_names_the_place() {
+        let (wrong, _) = spec(r#"{"process":{"cwd":"/","user":{"uid":"root","gid":0}}}"#);
+        let text = format!("{:#}", wrong.unwrap_err());
+        assert!(text.starts_with("process.user.uid: "), "{text}");
+        let (cut, _) = spec(r#"{"process":"#);
+        let text = format!("{:#}", cut.unwrap_err());
+        assert!(text.starts_with("invalid JSON: ") && text.contains("line 1"), "{text}");
+    }
+}

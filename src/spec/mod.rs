@@ -1,0 +1,7 @@
+//! The bundle's `config.json`: reading it, and judging it before anything is done.
+
+pub mod ids;
+pub mod load;
+pub mod validate;
+
+pub use load::{Config, load};

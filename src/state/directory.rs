@@ -1,0 +1,210 @@
+//! Finding, locking, reading and writing container directories.
+
+use super::{Record, Status};
+use crate::fault::{During, Fault, words};
+use crate::launch::rendezvous;
+use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat, renameat};
+use nix::sys::stat::{Mode, mkdirat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+const STAGE: &str = "state";
+const RECORD: &str = "state.json";
+const NEW_RECORD: &str = "state.json.new";
+const CONFIG: &str = "config.json";
+
+/// How long a command waits for another one that changes the same container, in seconds.
+const LOCK_WAIT: u32 = 10;
+
+/// The directory of all containers (`--root`).
+pub struct Root {
+    pub path: PathBuf,
+}
+
+impl Root {
+    /// Makes the directory if it is missing.
+    pub fn make(&self) -> Result<OwnedFd> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let open = || nix::fcntl::open(&self.path, flags, Mode::empty());
+        let at = || format!("--root {}", self.path.display());
+        match open() {
+            Err(Errno::ENOENT) => {
+                use std::os::unix::fs::DirBuilderExt;
+                std::fs::DirBuilder::new().recursive(true).mode(0o711).create(&self.path).during(STAGE, at)?;
+                Ok(open().during(STAGE, at)?)
+            }
+            result => Ok(result.during(STAGE, at)?),
+        }
+    }
+
+    /// The ids of all containers, sorted.
+    pub fn ids(&self) -> std::io::Result<Vec<String>> {
+        let mut ids = Vec::new();
+        for entry in std::fs::read_dir(&self.path)? {
+            let entry = entry?;
+            if let (true, Ok(id)) = (entry.file_type()?.is_dir(), entry.file_name().into_string()) {
+                ids.push(id);
+            }
+        }
+        ids.sort();
+        Ok(ids)
+    }
+
+    /// The directory of a new container, locked. Left-overs of a maker that died before its first record are taken
+    /// over.
+    pub fn create(&self, id: &str) -> Result<Directory> {
+        let root = self.make()?;
+        match mkdirat(&root, id, Mode::from_bits_truncate(0o711)) {
+            Ok(()) | Err(Errno::EEXIST) => {}
+            Err(errno) => return Err(errno).during(STAGE, || format!("cannot make {}/{id}", self.path.display()))?,
+        }
+        let dir = self.open_in(root.as_fd(), id)?.context("container with given ID is being deleted")?;
+        dir.lock()?;
+        if dir.exists(RECORD) {
+            bail!("container with given ID already exists: {id}");
+        }
+        Ok(dir)
+    }
+
+    /// The directory of an existing container.
+    pub fn open(&self, id: &str) -> Result<Directory> {
+        crate::spec::ids::check(id)?;
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let root = match nix::fcntl::open(&self.path, flags, Mode::empty()) {
+            Ok(root) => root,
+            Err(Errno::ENOENT) => bail!("container does not exist: {id}"),
+            Err(errno) => Err(errno).during(STAGE, || format!("--root {}", self.path.display()))?,
+        };
+        match self.open_in(root.as_fd(), id)? {
+            Some(dir) => Ok(dir),
+            None => bail!("container does not exist: {id}"),
+        }
+    }
+
+    fn open_in(&self, root: BorrowedFd, id: &str) -> Result<Option<Directory>, Fault> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        match openat(root, id, flags, Mode::empty()) {
+            Ok(fd) => Ok(Some(Directory { fd, path: self.path.join(id), id: id.to_owned() })),
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Ok(None),
+            Err(errno) => {
+                let what = format!("cannot open {}/{id}: {}", self.path.display(), words(errno));
+                Err(Fault::new(STAGE, what).errno(errno))
+            }
+        }
+    }
+}
+
+/// One container's directory.
+pub struct Directory {
+    fd: OwnedFd,
+    path: PathBuf,
+    pub id: String,
+}
+
+impl Directory {
+    /// Locks it against other commands; the lock ends with the fd.
+    pub fn lock(&self) -> Result<()> {
+        match crate::sys::fs::lock(&self.fd, LOCK_WAIT).during(STAGE, || format!("cannot lock {}", self.path.display()))? {
+            true => Ok(()),
+            false => bail!("container {} is held by another rt command for more than {LOCK_WAIT} s", self.id),
+        }
+    }
+
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    fn exists(&self, name: &str) -> bool {
+        nix::sys::stat::fstatat(&self.fd, name, nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW).is_ok()
+    }
+
+    /// Writes the record: to a new file first, which then takes the old one's name.
+    pub fn write(&self, record: &Record) -> Result<()> {
+        let text = serde_json::to_vec(record)?;
+        self.write_file(NEW_RECORD, &text)?;
+        renameat(&self.fd, NEW_RECORD, &self.fd, RECORD).during(STAGE, || format!("cannot write {}", self.path.display()))?;
+        Ok(())
+    }
+
+    /// Keeps the configuration as it was accepted.
+    pub fn write_config(&self, text: &str) -> Result<()> {
+        Ok(self.write_file(CONFIG, text.as_bytes())?)
+    }
+
+    fn write_file(&self, name: &str, data: &[u8]) -> Result<(), Fault> {
+        let what = || format!("cannot write {}/{name}", self.path.display());
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let file = openat(&self.fd, name, flags, Mode::from_bits_truncate(0o600)).during(STAGE, what)?;
+        File::from(file).write_all(data).during(STAGE, what)
+    }
+
+    fn read_file(&self, name: &str) -> nix::Result<String> {
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let mut file = File::from(openat(&self.fd, name, flags, Mode::empty())?);
+        let mut text = String::with_capacity(2048);
+        file.read_to_string(&mut text).map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EILSEQ)))?;
+        Ok(text)
+    }
+
+    /// Reads the record; `None` where the container's maker died before it wrote one.
+    pub fn read(&self) -> Result<Option<Record>> {
+        match self.read_file(RECORD) {
+            Ok(text) => Ok(Some(serde_json::from_str(&text).with_context(|| self.path.join(RECORD).display().to_string())?)),
+            Err(Errno::ENOENT) => Ok(None),
+            Err(errno) => Err(errno).during(STAGE, || format!("cannot read {}", self.path.join(RECORD).display()))?,
+        }
+    }
+
+    /// Reads the record of a container that must exist.
+    pub fn record(&self) -> Result<Record> {
+        match self.read()? {
+            Some(record) => Ok(record),
+            None => bail!("container does not exist: {} (an unfinished creation; `delete` removes what is left)", self.id),
+        }
+    }
+
+    /// Reads the configuration that was kept at create.
+    pub fn config(&self) -> Result<String> {
+        Ok(self.read_file(CONFIG).during(STAGE, || format!("cannot read {}", self.path.join(CONFIG).display()))?)
+    }
+
+    /// What the kernel says about the container now, with a handle of its init if that lives.
+    pub fn status(&self, record: &Record, proc: BorrowedFd) -> (Status, Option<OwnedFd>) {
+        let Some(init) = &record.init else {
+            let making = record.creator.alive(proc).is_some();
+            return (if making { Status::Creating } else { Status::Stopped }, None);
+        };
+        let Some(pidfd) = init.alive(proc) else { return (Status::Stopped, None) };
+        if rendezvous::is_waiting(self.fd()) {
+            return (Status::Created, Some(pidfd));
+        }
+        let frozen = record.cgroup.as_ref().is_some_and(|cgroup| cgroup.is_frozen());
+        (if frozen { Status::Paused } else { Status::Running }, Some(pidfd))
+    }
+
+    /// Removes the directory; the record goes last, so that an interrupted removal can be finished.
+    pub fn remove(self) -> Result<()> {
+        for name in [rendezvous::NAME, CONFIG, NEW_RECORD, RECORD] {
+            match unlinkat(&self.fd, name, UnlinkatFlags::NoRemoveDir) {
+                Ok(()) | Err(Errno::ENOENT) => {}
+                Err(errno) => Err(errno).during(STAGE, || format!("cannot remove {}", self.path.join(name).display()))?,
+            }
+        }
+        match std::fs::remove_dir(&self.path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("cannot remove {}", self.path.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The path, for messages.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}

@@ -1,0 +1,86 @@
+//! Which process it was: a pid alone may have been given to another since.
+
+use crate::sys::clone::{has_ended, pidfd_open};
+use crate::sys::fs::{PID_FS_MAGIC, filesystem_magic};
+use nix::sys::stat::fstat;
+use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// A process of this boot, told apart from any later one with the same pid.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    pub pid: i32,
+    /// `/proc/sys/kernel/random/boot_id`.
+    pub boot: String,
+    /// The inode of its pidfd, never used twice in one boot (Linux 6.9).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inode: Option<u64>,
+    /// Its start in clock ticks after boot (proc_pid_stat(5), field 22), where there is no such inode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<u64>,
+}
+
+impl Identity {
+    /// The identity of the living process behind `pidfd`.
+    pub fn of(pid: Pid, pidfd: BorrowedFd, proc: BorrowedFd) -> nix::Result<Identity> {
+        let inode = inode(pidfd)?;
+        let start = if inode.is_some() { None } else { start_time(pid, proc) };
+        Ok(Identity { pid: pid.as_raw(), boot: boot_id(proc)?, inode, start })
+    }
+
+    /// The identity of this process.
+    pub fn own(proc: BorrowedFd) -> nix::Result<Identity> {
+        let pid = nix::unistd::getpid();
+        Identity::of(pid, pidfd_open(pid)?.as_fd(), proc)
+    }
+
+    /// A handle of the process, if it still lives; a zombie does not.
+    pub fn alive(&self, proc: BorrowedFd) -> Option<OwnedFd> {
+        let pid = Pid::from_raw(self.pid);
+        let pidfd = pidfd_open(pid).ok()?;
+        let same = match self.inode {
+            Some(recorded) => inode(pidfd.as_fd()).ok()? == Some(recorded),
+            None => self.start.is_some() && start_time(pid, proc) == self.start,
+        };
+        let living = same && boot_id(proc).ok()? == self.boot && !has_ended(&pidfd).ok()?;
+        living.then_some(pidfd)
+    }
+}
+
+fn inode(pidfd: BorrowedFd) -> nix::Result<Option<u64>> {
+    match filesystem_magic(pidfd)? {
+        PID_FS_MAGIC => Ok(Some(fstat(pidfd)?.st_ino)),
+        _ => Ok(None),
+    }
+}
+
+fn boot_id(proc: BorrowedFd) -> nix::Result<String> {
+    Ok(crate::proc::read(proc, "sys/kernel/random/boot_id")?.trim_end().to_owned())
+}
+
+fn start_time(pid: Pid, proc: BorrowedFd) -> Option<u64> {
+    let stat = crate::proc::read(proc, &format!("{pid}/stat")).ok()?;
+    // The command's name may hold anything, closing brackets too.
+    let after_name = &stat[stat.rfind(')')? + 1..];
+    after_name.split_whitespace().nth(19)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_lives_and_another_with_its_pid_does_not() {
+        let proc = crate::proc::open().unwrap();
+        let own = Identity::own(proc.as_fd()).unwrap();
+        assert!(own.alive(proc.as_fd()).is_some());
+        assert!(Identity { boot: "another".to_owned(), ..own.clone() }.alive(proc.as_fd()).is_none());
+        let start = start_time(nix::unistd::getpid(), proc.as_fd());
+        assert!(start.is_some());
+        let by_start = Identity { inode: None, start, ..own.clone() };
+        assert!(by_start.alive(proc.as_fd()).is_some());
+        let later = Identity { inode: own.inode.map(|inode| inode + 1), start: start.map(|start| start + 1), ..own };
+        assert!(later.alive(proc.as_fd()).is_none());
+    }
+}

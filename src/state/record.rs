@@ -1,0 +1,130 @@
+//! The record of a container. The files of every released version stay readable: fields are only ever added, with a
+//! default.
+
+use super::Identity;
+use crate::cgroups;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+/// What `state.json` holds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Record {
+    pub id: String,
+    #[serde(rename = "ociVersion")]
+    pub oci_version: String,
+    pub bundle: PathBuf,
+    pub rootfs: PathBuf,
+    /// RFC 3339, with nanoseconds.
+    pub created: String,
+    /// The real user id of whoever made it.
+    pub owner: u32,
+    /// The process that makes the container; it is gone once the container is made.
+    pub creator: Identity,
+    /// The container's init. Absent while the container is being made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init: Option<Identity>,
+    /// Absent where the container has no cgroup of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cgroup: Option<cgroups::Record>,
+    /// Which kinds of hooks later commands have to run, so that they need not parse the configuration.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub poststart: bool,
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub poststop: bool,
+    /// Whether the configuration has a process to start.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub no_process: bool,
+    /// What `process.args[0]` is, for the error of a start that fails.
+    #[serde(default)]
+    pub program: String,
+    /// Whether killing init kills all its processes, because it has a pid namespace of its own.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub own_pids: bool,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// The container's status (runtime.md, "State"), with runc's `paused` added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    Creating,
+    Created,
+    Running,
+    Paused,
+    Stopped,
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Status::Creating => "creating",
+            Status::Created => "created",
+            Status::Running => "running",
+            Status::Paused => "paused",
+            Status::Stopped => "stopped",
+        })
+    }
+}
+
+/// The state as hooks and callers are told it.
+#[derive(Serialize)]
+pub struct Told<'a> {
+    #[serde(rename = "ociVersion")]
+    pub oci_version: &'a str,
+    pub id: &'a str,
+    /// 0 when there is no process any more.
+    pub pid: i32,
+    pub status: String,
+    pub bundle: &'a std::path::Path,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rootfs: Option<&'a std::path::Path>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created: Option<&'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: &'a BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+}
+
+impl Record {
+    /// The state that hooks get on standard input.
+    pub fn for_hooks(&self, status: Status, pid: i32) -> String {
+        let told = Told {
+            oci_version: &self.oci_version,
+            id: &self.id,
+            pid,
+            status: status.to_string(),
+            bundle: &self.bundle,
+            rootfs: None,
+            created: None,
+            annotations: &self.annotations,
+            owner: None,
+        };
+        serde_json::to_string(&told).unwrap_or_default()
+    }
+
+    /// The state that `state` and `list` print.
+    pub fn told(&self, status: Status, owner: String) -> Told<'_> {
+        let pid = match status {
+            Status::Stopped | Status::Creating => 0,
+            _ => self.init.as_ref().map_or(0, |init| init.pid),
+        };
+        Told {
+            oci_version: &self.oci_version,
+            id: &self.id,
+            pid,
+            status: status.to_string(),
+            bundle: &self.bundle,
+            rootfs: Some(&self.rootfs),
+            created: Some(&self.created),
+            annotations: &self.annotations,
+            owner: Some(owner),
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! openat2(2), statx-like questions and fd ranges.
+
+use super::{check, fd};
+use nix::NixPath;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+pub const RESOLVE_NO_XDEV: u64 = 0x01;
+pub const RESOLVE_NO_MAGICLINKS: u64 = 0x02;
+pub const RESOLVE_NO_SYMLINKS: u64 = 0x04;
+pub const RESOLVE_BENEATH: u64 = 0x08;
+pub const RESOLVE_IN_ROOT: u64 = 0x10;
+
+pub const PROC_SUPER_MAGIC: i64 = 0x9fa0;
+pub const CGROUP2_SUPER_MAGIC: i64 = 0x6367_7270;
+pub const PID_FS_MAGIC: i64 = 0x5049_4446;
+
+#[repr(C)]
+struct OpenHow {
+    flags: u64,
+    mode: u64,
+    resolve: u64,
+}
+
+/// openat2(2); `O_CLOEXEC` is always added. `EAGAIN` (a rename raced with `..`) is tried again, as the manual asks.
+pub fn openat2<P: ?Sized + NixPath>(dir: impl AsFd, path: &P, flags: i32, mode: u32, resolve: u64) -> nix::Result<OwnedFd> {
+    let how = OpenHow { flags: (flags | libc::O_CLOEXEC) as u32 as u64, mode: u64::from(mode), resolve };
+    let dir = dir.as_fd().as_raw_fd();
+    let call = |path: &std::ffi::CStr| {
+        // SAFETY: `path` and `how` outlive the call, and the size is that of `how`.
+        fd(unsafe { libc::syscall(libc::SYS_openat2, dir, path.as_ptr(), &how, size_of::<OpenHow>()) })
+    };
+    loop {
+        match path.with_nix_path(call)? {
+            Err(nix::errno::Errno::EAGAIN) => continue,
+            result => return result,
+        }
+    }
+}
+
+/// close_range(2) of `first` to `last`, both included; with `at_exec` they are only marked close-on-exec.
+pub fn close_range(first: u32, last: u32, at_exec: bool) -> nix::Result<()> {
+    let flags = if at_exec { libc::CLOSE_RANGE_CLOEXEC } else { 0 };
+    // SAFETY: no pointers. Callers close only what no OwnedFd of theirs holds any more.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) }).map(drop)
+}
+
+/// The filesystem magic of `fd` (fstatfs(2)).
+pub fn filesystem_magic(fd: impl AsFd) -> nix::Result<i64> {
+    Ok(nix::sys::statfs::fstatfs(fd)?.filesystem_type().0 as i64)
+}
+
+/// flock(2), exclusively, waiting at most `seconds`. Returns whether the lock was had.
+///
+/// No fd tells when a lock becomes free, so an alarm ends the wait; its handler does nothing but interrupt.
+pub fn lock(file: impl AsFd, seconds: u32) -> nix::Result<bool> {
+    use nix::errno::Errno;
+    let raw = file.as_fd().as_raw_fd();
+    // SAFETY: no pointers.
+    let flock = |how| Errno::result(unsafe { libc::flock(raw, how) });
+    match flock(libc::LOCK_EX | libc::LOCK_NB) {
+        Err(Errno::EWOULDBLOCK) => {}
+        result => return result.map(|_| true),
+    }
+    extern "C" fn wake(_: i32) {}
+    // SAFETY: the handler is async-signal-safe, as it does nothing; without SA_RESTART it interrupts flock.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = wake as extern "C" fn(i32) as usize;
+        libc::sigaction(libc::SIGALRM, &action, std::ptr::null_mut());
+        libc::alarm(seconds);
+    }
+    let result = flock(libc::LOCK_EX);
+    // SAFETY: no pointers.
+    unsafe { libc::alarm(0) };
+    match result {
+        Err(Errno::EINTR) => Ok(false),
+        result => result.map(|_| true),
+    }
+}
