@@ -32,3 +32,4 @@ pub fn own(raw: std::os::fd::RawFd) -> OwnedFd {
     // SAFETY: callers pass fds fresh out of recvmsg(2), which nobody else knows.
     unsafe { OwnedFd::from_raw_fd(raw) }
 }
+pub mod seccomp;

@@ -1,0 +1,383 @@
+//! From a profile to rules by system call number: everything is checked here, and nothing later can fail but the size.
+//!
+//! What several rules for one call mean together is what libseccomp makes of them, since profiles were written against
+//! it (`resolve`): the first unconditional rule decides alone; else the conditional ones are tried, most particular
+//! first, and the default action follows.
+
+use std::cmp::Reverse;
+
+use anyhow::{Result, bail, ensure};
+use oci_spec::runtime::{
+    Arch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompOperator, LinuxSyscall,
+};
+
+use super::emit::MAX_INSTRUCTIONS;
+use super::names::{RET_ALLOW, RET_ERRNO, RET_LOG, RET_TRACE, RET_USER_NOTIF, action_of};
+use super::syscalls::{ARM_PRIVATE, Abi, Call, lookup};
+
+/// A comparison of one argument, in the form the compiler works on: `value` has no bit outside `mask`, and neither has
+/// bits that the ABI does not compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Cond {
+    pub arg: u8,
+    pub op: Op,
+    pub mask: u64,
+    pub value: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Op {
+    Eq,
+    Ne,
+    Lt,
+    Le,
+    Gt,
+    Ge,
+    /// (argument & mask) == value
+    Masked,
+}
+
+/// Conditions that must all hold, by argument, at most one each. None at all means always.
+pub(crate) type Conj = Vec<Cond>;
+
+/// One rule for one number.
+struct Rule {
+    number: u32,
+    conj: Conj,
+    ret: u32,
+    /// Index into the profile's `syscalls`, for messages.
+    origin: usize,
+}
+
+/// What one number is answered with.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Verdict {
+    Always(u32),
+    /// The first whose conditions hold, else the default action.
+    When(Vec<(Conj, u32)>),
+}
+
+/// The rules of one ABI: sorted by number, one verdict each.
+pub(crate) struct AbiRules {
+    pub abi: Abi,
+    pub verdicts: Vec<(u32, Verdict)>,
+    /// The newest number that the profile names, whether or not a rule came of it; private ARM calls apart.
+    pub newest: Option<u32>,
+    /// The same among the private calls of ARM.
+    pub newest_private: Option<u32>,
+}
+
+/// A checked profile.
+pub(crate) struct Policy {
+    pub default: u32,
+    pub abis: Vec<AbiRules>,
+}
+
+const ENOSYS: u32 = RET_ERRNO | libc::ENOSYS as u32;
+
+impl Policy {
+    /// What a number above the newest named one is answered with. A program built for a newer kernel falls back on
+    /// ENOSYS but takes EPERM for a verdict, so runc puts ENOSYS before any default action that does not let calls
+    /// pass; a tracer or a listener decides about unknown calls itself.
+    pub(crate) fn beyond(&self, newest: Option<u32>) -> u32 {
+        let lets_pass = matches!(self.default, RET_ALLOW | RET_LOG | RET_USER_NOTIF)
+            || self.default & super::names::RET_ACTION == RET_TRACE;
+        if newest.is_none() || lets_pass {
+            self.default
+        } else {
+            ENOSYS
+        }
+    }
+
+    /// Checks `profile` and sorts its rules out for the ABIs of a machine. Names that no ABI knows are skipped with a
+    /// line in `warnings`.
+    ///
+    /// # Errors
+    /// Whatever the specification forbids (config-linux.md, "Seccomp"), with the path of the value at fault.
+    pub(crate) fn read(
+        profile: &LinuxSeccomp,
+        native: Abi,
+        warnings: &mut Vec<String>,
+    ) -> Result<Policy> {
+        let default = answer(
+            "linux.seccomp.defaultErrnoRet",
+            profile.default_action(),
+            profile.default_errno_ret(),
+        )?;
+        let abis = abis(profile.architectures().as_deref().unwrap_or(&[]), native);
+        let mut all: Vec<_> = abis.iter().map(|&abi| Collector::new(abi)).collect();
+        for (origin, syscall) in profile.syscalls().iter().flatten().enumerate() {
+            let ret = answer(
+                format_args!("linux.seccomp.syscalls[{origin}].errnoRet"),
+                syscall.action(),
+                syscall.errno_ret(),
+            )?;
+            let alternatives = alternatives(origin, syscall)?;
+            for (i, name) in syscall.names().iter().enumerate() {
+                match lookup(name) {
+                    Some(call) => all.iter_mut().for_each(|c| c.add(call, &alternatives, ret, default, origin)),
+                    None => warnings.push(format!(
+                        "linux.seccomp.syscalls[{origin}].names[{i}]: no system call {name:?} is known here; skipped"
+                    )),
+                }
+            }
+        }
+        let abis = all
+            .into_iter()
+            .map(Collector::finish)
+            .collect::<Result<_>>()?;
+        Ok(Policy { default, abis })
+    }
+}
+
+/// The ABIs to make code for: the native one always, the other ABIs of the machine where the profile names them.
+fn abis(named: &[Arch], native: Abi) -> Vec<Abi> {
+    let others: &[(Arch, Abi)] = match native {
+        Abi::Aarch64 | Abi::Arm => &[(Arch::ScmpArchArm, Abi::Arm)],
+        _ => &[
+            (Arch::ScmpArchX32, Abi::X32),
+            (Arch::ScmpArchX86, Abi::I386),
+        ],
+    };
+    let mut abis = vec![native];
+    abis.extend(
+        others
+            .iter()
+            .filter(|(arch, _)| named.contains(arch))
+            .map(|(_, abi)| *abi),
+    );
+    abis
+}
+
+/// An action and its errno as the kernel takes them. `path` names the errno in the config.
+fn answer(
+    path: impl std::fmt::Display,
+    action: LinuxSeccompAction,
+    errno: Option<u32>,
+) -> Result<u32> {
+    let action = action_of(action);
+    match (action.max_errno, errno) {
+        (None, None) => Ok(action.ret),
+        (None, Some(_)) => bail!("{path}: {} takes no errno", action.name),
+        (Some(_), None) => Ok(action.ret | libc::EPERM as u32),
+        (Some(max), Some(errno)) => {
+            ensure!(errno <= max, "{path}: {errno} is out of range 0-{max}");
+            Ok(action.ret | errno)
+        }
+    }
+}
+
+/// The conditions of a `syscalls` entry as alternatives. Two conditions on one argument cannot be one rule of
+/// libseccomp; its callers then make a rule of every condition (runc's matchCall), so they are alternatives.
+fn alternatives(origin: usize, syscall: &LinuxSyscall) -> Result<Vec<Vec<Cond>>> {
+    let args = syscall.args().as_deref().unwrap_or(&[]);
+    let mut conds = Vec::with_capacity(args.len());
+    let mut seen = [false; 6];
+    let mut twice = false;
+    for (i, arg) in args.iter().enumerate() {
+        let index = arg.index();
+        ensure!(
+            index < 6,
+            "linux.seccomp.syscalls[{origin}].args[{i}].index: {index} is out of range 0-5"
+        );
+        twice |= std::mem::replace(&mut seen[index], true);
+        conds.push(cond(arg));
+    }
+    if twice {
+        return Ok(conds.into_iter().map(|c| vec![c]).collect());
+    }
+    conds.sort_by_key(|c| c.arg);
+    Ok(vec![conds])
+}
+
+fn cond(arg: &LinuxSeccompArg) -> Cond {
+    let (op, mask, value) = match arg.op() {
+        LinuxSeccompOperator::ScmpCmpEq => (Op::Eq, u64::MAX, arg.value()),
+        LinuxSeccompOperator::ScmpCmpNe => (Op::Ne, u64::MAX, arg.value()),
+        LinuxSeccompOperator::ScmpCmpLt => (Op::Lt, u64::MAX, arg.value()),
+        LinuxSeccompOperator::ScmpCmpLe => (Op::Le, u64::MAX, arg.value()),
+        LinuxSeccompOperator::ScmpCmpGt => (Op::Gt, u64::MAX, arg.value()),
+        LinuxSeccompOperator::ScmpCmpGe => (Op::Ge, u64::MAX, arg.value()),
+        // `value` is the mask and `valueTwo` what must remain, zero if absent.
+        LinuxSeccompOperator::ScmpCmpMaskedEq => {
+            (Op::Masked, arg.value(), arg.value_two().unwrap_or(0))
+        }
+    };
+    Cond {
+        arg: arg.index() as u8,
+        op,
+        mask,
+        value,
+    }
+}
+
+/// Conditions as an ABI compares them, without those that always hold.
+fn normalise(conds: &[Cond], abi: Abi) -> Conj {
+    let width = if abi.wide() {
+        u64::MAX
+    } else {
+        u64::from(u32::MAX)
+    };
+    let cut = |c: &Cond| Cond {
+        mask: c.mask & width,
+        value: c.value & c.mask & width,
+        ..*c
+    };
+    conds.iter().map(cut).filter(|c| c.mask != 0).collect()
+}
+
+/// Gathers the rules of one ABI.
+struct Collector {
+    abi: Abi,
+    rules: Vec<Rule>,
+    newest: Option<u32>,
+    newest_private: Option<u32>,
+}
+
+impl Collector {
+    fn new(abi: Abi) -> Collector {
+        Collector {
+            abi,
+            rules: Vec::with_capacity(512),
+            newest: None,
+            newest_private: None,
+        }
+    }
+
+    /// Adds the rules of one name. A rule whose action is the default one is none (libseccomp refuses it, runc skips
+    /// it), but its number counts as named.
+    fn add(
+        &mut self,
+        call: Call,
+        alternatives: &[Vec<Cond>],
+        ret: u32,
+        default: u32,
+        origin: usize,
+    ) {
+        let number = call.number(self.abi);
+        if let Some(number) = number {
+            let private = self.abi == Abi::Arm && number >= ARM_PRIVATE;
+            let newest = if private {
+                &mut self.newest_private
+            } else {
+                &mut self.newest
+            };
+            *newest = (*newest).max(Some(number));
+        }
+        if ret == default {
+            return;
+        }
+        for conds in alternatives {
+            let conj = normalise(conds, self.abi);
+            if let Some((number, sub)) = call.multiplexed(self.abi) {
+                // The call's own first argument is behind a pointer there, so a condition on it is lost, and as in
+                // libseccomp those on later arguments stay.
+                let mut conj: Conj = conj.iter().copied().filter(|c| c.arg != 0).collect();
+                conj.insert(
+                    0,
+                    Cond {
+                        arg: 0,
+                        op: Op::Eq,
+                        mask: u64::from(u32::MAX),
+                        value: u64::from(sub),
+                    },
+                );
+                self.rules.push(Rule {
+                    number,
+                    conj,
+                    ret,
+                    origin,
+                });
+            }
+            if let Some(number) = number {
+                self.rules.push(Rule {
+                    number,
+                    conj,
+                    ret,
+                    origin,
+                });
+            }
+        }
+    }
+
+    fn finish(mut self) -> Result<AbiRules> {
+        self.rules.sort_by_key(|rule| rule.number);
+        let mut verdicts = Vec::with_capacity(self.rules.len());
+        for rules in self.rules.chunk_by_mut(|a, b| a.number == b.number) {
+            verdicts.push((rules[0].number, resolve(rules)?));
+        }
+        let Collector {
+            abi,
+            newest,
+            newest_private,
+            ..
+        } = self;
+        Ok(AbiRules {
+            abi,
+            verdicts,
+            newest,
+            newest_private,
+        })
+    }
+}
+
+/// What the rules for one number, in the order of the profile, mean together.
+fn resolve(rules: &mut [Rule]) -> Result<Verdict> {
+    if let Some(rule) = rules.iter().find(|rule| rule.conj.is_empty()) {
+        return Ok(Verdict::Always(rule.ret));
+    }
+    let mut kept: Vec<(Conj, u32, usize)> = Vec::with_capacity(rules.len());
+    'rules: for rule in rules {
+        for (conj, ret, origin) in &kept {
+            if *conj == rule.conj {
+                ensure!(
+                    *ret == rule.ret,
+                    "linux.seccomp.syscalls[{}]: contradicts syscalls[{origin}], which answers the same call with the \
+                     same arguments otherwise (on i386, socketcall and ipc hide the first argument)",
+                    rule.origin
+                );
+                continue 'rules;
+            }
+            // An earlier rule that asks for less holds wherever this one would.
+            if rule.conj.starts_with(conj) {
+                continue 'rules;
+            }
+        }
+        // Each takes an instruction at least, and the comparisons here are quadratic.
+        ensure!(
+            kept.len() < MAX_INSTRUCTIONS,
+            "linux.seccomp.syscalls[{}]: too many rules for one call",
+            rule.origin
+        );
+        kept.push((std::mem::take(&mut rule.conj), rule.ret, rule.origin));
+    }
+    let seen: Vec<Cond> = kept
+        .iter()
+        .flat_map(|(conj, ..)| conj.iter().copied())
+        .collect();
+    kept.sort_by_cached_key(|(conj, ..)| order(conj, &seen));
+    Ok(Verdict::When(
+        kept.into_iter().map(|(conj, ret, _)| (conj, ret)).collect(),
+    ))
+}
+
+/// Where conditions stand among those of their call, least first. This is the order of libseccomp's tree (db.c):
+/// the later argument first, then equality before upper bounds before lower bounds, then the tighter bound or, for
+/// equality, the larger value, then the order of the profile (`seen`); what goes on after equal beginnings comes first.
+fn order(conj: &[Cond], seen: &[Cond]) -> Vec<(Reverse<u8>, u8, u64, usize)> {
+    let key = |c: &Cond| {
+        let (class, value) = match c.op {
+            Op::Eq | Op::Ne | Op::Masked => (0, !c.value),
+            Op::Lt | Op::Le => (1, c.value),
+            Op::Gt | Op::Ge => (2, !c.value),
+        };
+        (
+            Reverse(c.arg),
+            class,
+            value,
+            seen.iter().position(|s| s == c).unwrap_or(usize::MAX),
+        )
+    };
+    let end = (Reverse(0), u8::MAX, 0, 0);
+    conj.iter().map(key).chain([end]).collect()
+}
