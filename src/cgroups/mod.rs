@@ -1,20 +1,28 @@
 //! Control groups, version 2: where a container's cgroup is, what is written there, and its life.
 //!
-//! [`plan`] decides everything that can be decided without looking (pure); carrying it out is another step.
+//! [`plan`] decides everything that can be decided without looking (pure); [`Cgroup`] carries it out and later finds
+//! the cgroup again through its [`Record`]. rt removes and kills only what it made itself.
 //!
 //! Sources: runtime-spec config-linux.md "Control groups", kernel Documentation/admin-guide/cgroup-v2.rst.
 // The launch that calls this is another room.
 #![allow(dead_code, unused_imports)]
 
+mod cgroup;
 mod controllers;
+mod create;
 pub mod devices;
+mod events;
 mod files;
+mod freezer;
 mod hierarchy;
 mod plan;
+mod remove;
 mod resources;
+mod tree;
 
 use serde::{Deserialize, Serialize};
 
+pub use cgroup::{Cgroup, Made, Record};
 pub use hierarchy::Hierarchy;
 pub use plan::{CgroupPlan, Request, plan};
 
