@@ -268,7 +268,7 @@ fn weight(cpu: &LinuxCpu) -> Result<Option<String>> {
     }
     let weight = match cpu.shares().unwrap_or(0) {
         0 => return Ok(None),
-        ..=2 => 1,
+        1..=2 => 1,
         262_144.. => 10_000,
         shares => {
             let l = (shares as f64).log2();
