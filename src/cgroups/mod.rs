@@ -1,1 +1,77 @@
-//! Control groups, version 2.
+//! Control groups, version 2: where a container's cgroup is, what is written there, and its life.
+//!
+//! [`plan`] decides everything that can be decided without looking (pure); [`Cgroup`] carries it out and later finds
+//! the cgroup again through its [`Record`]. rt removes and kills only what it made itself.
+//!
+//! Sources: runtime-spec config-linux.md "Control groups", kernel Documentation/admin-guide/cgroup-v2.rst.
+// The launch that calls this is another room.
+#![allow(dead_code, unused_imports)]
+
+mod cgroup;
+mod controllers;
+mod create;
+pub mod devices;
+mod events;
+mod files;
+mod freezer;
+mod hierarchy;
+mod plan;
+mod remove;
+mod resources;
+mod tree;
+
+use serde::{Deserialize, Serialize};
+
+pub use cgroup::{Cgroup, Made, Record};
+pub use hierarchy::Hierarchy;
+pub use plan::{CgroupPlan, Request, plan};
+
+/// Who makes the cgroup (`--cgroup-manager`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Manager {
+    /// rt, with mkdir and write.
+    #[default]
+    Cgroupfs,
+    /// systemd, by D-Bus.
+    Systemd,
+    /// Nobody: the container stays in the caller's cgroup, without limits of its own.
+    Disabled,
+}
+
+/// One write to one control file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Write {
+    pub file: String,
+    pub value: String,
+    /// The JSON path that asked for it, for errors.
+    pub field: String,
+    pub missing: Missing,
+    /// A write refused with EINVAL is tried once more after all others: the kernel holds some values (cpu.max.burst)
+    /// against others that come later.
+    pub retry: bool,
+}
+
+impl Write {
+    fn new(file: impl Into<String>, value: impl Into<String>, field: impl Into<String>) -> Write {
+        Write {
+            file: file.into(),
+            value: value.into(),
+            field: field.into(),
+            missing: Missing::Fail,
+            retry: false,
+        }
+    }
+}
+
+/// What it means that the file does not exist.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Missing {
+    Fail,
+    Ignore,
+    /// Write this to another file of the same controller.
+    Instead {
+        file: &'static str,
+        value: String,
+    },
+}

@@ -33,3 +33,4 @@ pub fn own(raw: std::os::fd::RawFd) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(raw) }
 }
 pub mod seccomp;
+pub mod bpf;

@@ -1,0 +1,288 @@
+//! An open cgroup: what can be asked of it and done to it.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::{Mode, fstat};
+use serde::{Deserialize, Serialize};
+
+use super::devices::Program;
+use super::events::Events;
+use super::files;
+use super::tree::{self, Visit};
+use crate::sys::bpf;
+
+/// A cgroup, held open.
+#[derive(Debug)]
+pub struct Cgroup {
+    pub(super) dir: OwnedFd,
+    pub(super) record: Record,
+}
+
+/// What finds a cgroup again, and says what may be done to it. Kept in the container's state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Absolute, mount included.
+    pub path: PathBuf,
+    /// The identity: the kernel does not give the number of a removed cgroup to a new one.
+    pub inode: u64,
+    /// The components of `path` that rt made, outermost first; the cgroup itself is the last, unless it existed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub made: Vec<Made>,
+    /// The id of the device program on a cgroup that existed: delete takes it off again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<u32>,
+}
+
+/// One directory that rt made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Made {
+    pub path: PathBuf,
+    pub inode: u64,
+}
+
+impl Record {
+    /// True when rt made the cgroup itself: only then may it be killed and removed.
+    pub fn is_made(&self) -> bool {
+        self.made
+            .last()
+            .is_some_and(|made| made.path == self.path && made.inode == self.inode)
+    }
+}
+
+impl Cgroup {
+    /// Finds a recorded cgroup. `None` when it is gone, also when another stands at its path by now.
+    pub fn open(record: &Record) -> Result<Option<Cgroup>> {
+        let failed = || format!("cannot open cgroup {}", record.path.display());
+        let dir = match open_directory(&record.path) {
+            Ok(dir) => dir,
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ENODEV) => return Ok(None),
+            Err(errno) => return Err(errno).with_context(failed),
+        };
+        let inode = fstat(&dir).with_context(failed)?.st_ino;
+        Ok((inode == record.inode).then(|| Cgroup {
+            dir,
+            record: record.clone(),
+        }))
+    }
+
+    /// The directory, open for reading: good for CLONE_INTO_CGROUP and for device programs.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
+    }
+
+    /// Absolute, mount included.
+    pub fn path(&self) -> &Path {
+        &self.record.path
+    }
+
+    /// What to keep in the state.
+    pub fn record(&self) -> Record {
+        self.record.clone()
+    }
+
+    /// The processes in it and below it, as numbers of the caller's pid namespace (0 for those outside of it).
+    pub fn procs(&self) -> Result<Vec<i32>> {
+        struct Procs(Vec<i32>);
+        impl Visit for Procs {
+            fn enter(&mut self, dir: BorrowedFd, _path: &[CString]) {
+                // A threaded cgroup answers EOPNOTSUPP; its processes are listed by the domain above it.
+                let text = files::read_at(dir, Path::new("cgroup.procs")).unwrap_or_default();
+                self.0
+                    .extend(text.lines().filter_map(|line| line.parse::<i32>().ok()));
+            }
+        }
+        let mut procs = Procs(Vec::new());
+        tree::walk(self.fd(), &mut procs).with_context(|| self.failed("list the processes of"))?;
+        Ok(procs.0)
+    }
+
+    /// True while a process that is not dead is in it or below it.
+    pub fn populated(&self) -> Result<bool> {
+        let events = Events::open(&self.dir).and_then(|events| events.get("populated"));
+        match events {
+            Ok(populated) => Ok(populated != 0),
+            Err(Errno::ENODEV | Errno::ENOENT) => Ok(false),
+            Err(errno) => Err(errno).with_context(|| self.failed("read cgroup.events of")),
+        }
+    }
+
+    /// Sends SIGKILL to everything in it and below it, forks in flight included (`cgroup.kill`, kernel 5.14).
+    ///
+    /// Errors when rt did not make it: with `cgroupsPath: /system.slice` this would kill the host's services.
+    pub fn kill(&self) -> Result<()> {
+        ensure!(
+            self.record.is_made(),
+            "cgroup {} existed before the container: its processes are not killed as a whole",
+            self.path().display()
+        );
+        match files::write_at(&self.dir, Path::new("cgroup.kill"), "1") {
+            // Gone, and so are its processes.
+            Ok(()) | Err(Errno::ENODEV) => Ok(()),
+            Err(Errno::ENOENT) if !self.path().exists() => Ok(()),
+            Err(errno) => Err(errno).with_context(|| self.failed("kill the processes of")),
+        }
+    }
+
+    /// Puts `program` in the place of the one device program on this cgroup, at no moment without either.
+    ///
+    /// Errors where the cgroup holds another number of programs than one: which of them to replace nobody can say.
+    pub fn replace_devices(&mut self, program: &Program) -> Result<()> {
+        let failed = || self.failed("replace the device program of");
+        let ids = bpf::device_programs(self.fd()).with_context(failed)?;
+        let old = match (self.record.program, ids.as_slice()) {
+            (Some(id), ids) if ids.contains(&id) => id,
+            (None, [id]) => *id,
+            _ => bail!(
+                "cgroup {} holds {} device programs, none of them rt's alone",
+                self.path().display(),
+                ids.len()
+            ),
+        };
+        let old = bpf::program_by_id(old).with_context(failed)?;
+        let new = program.load()?;
+        bpf::replace_device_program(self.fd(), new.as_fd(), old.as_fd()).with_context(failed)?;
+        if self.record.program.is_some() {
+            self.record.program = Some(bpf::program_id(new.as_fd()).with_context(failed)?);
+        }
+        Ok(())
+    }
+
+    /// The text of a control file, without the line end; `None` when it is not there.
+    pub fn read(&self, file: &str) -> Option<String> {
+        let text = files::read_at(&self.dir, Path::new(file)).ok()?;
+        Some(text.trim_end().to_string())
+    }
+
+    /// How many processes the OOM killer has killed in it and below it.
+    pub fn oom_kills(&self) -> Option<u64> {
+        files::keyed(&self.read("memory.events")?, "oom_kill")
+    }
+
+    /// `memory.max`: bytes, or "max".
+    pub fn memory_max(&self) -> Option<String> {
+        self.read("memory.max")
+    }
+
+    /// For the error of a container that died early: the OOM killer's part in it, if it had one.
+    pub fn oom_note(&self) -> Option<String> {
+        let kills = self.oom_kills().filter(|kills| *kills > 0)?;
+        let max = self.memory_max().unwrap_or_else(|| "unknown".into());
+        // memory.peak came with 5.19.
+        let peak = self
+            .read("memory.peak")
+            .map_or(String::new(), |peak| format!(", memory.peak={peak}"));
+        Some(format!(
+            "the OOM killer killed {kills} process(es) (memory.max={max}{peak})"
+        ))
+    }
+
+    /// What a clone into this cgroup that failed with `errno` ran into, where the cgroup explains it.
+    pub fn clone_refusal(&self, errno: Errno) -> Option<String> {
+        let path = self.path().display();
+        match errno {
+            Errno::EAGAIN => {
+                let max = self.read("pids.max").filter(|max| max != "max")?;
+                let current = self.read("pids.current").unwrap_or_default();
+                Some(format!(
+                    "cgroup {path} allows {max} process(es) (pids.max) and holds {current}"
+                ))
+            }
+            Errno::EBUSY => {
+                let down = self.read("cgroup.subtree_control").unwrap_or_default();
+                Some(format!(
+                    "cgroup {path} hands down controllers ({down}) and so cannot hold processes itself"
+                ))
+            }
+            Errno::EOPNOTSUPP => {
+                let kind = self.read("cgroup.type").unwrap_or_default();
+                Some(format!(
+                    "cgroup {path} is of type \"{kind}\" and cannot take a process"
+                ))
+            }
+            Errno::EACCES | Errno::EPERM => Some(format!(
+                "the caller may not move processes into cgroup {path}: it needs write access to cgroup.procs there and \
+                 in the cgroup that holds both its own and this one"
+            )),
+            Errno::ENODEV => Some(format!("cgroup {path} was removed meanwhile")),
+            _ => None,
+        }
+    }
+
+    pub(super) fn failed(&self, what: &str) -> String {
+        format!("cannot {what} cgroup {}", self.path().display())
+    }
+}
+
+impl AsFd for Cgroup {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
+    }
+}
+
+impl AsRawFd for Cgroup {
+    fn as_raw_fd(&self) -> i32 {
+        self.dir.as_raw_fd()
+    }
+}
+
+fn open_directory(path: &Path) -> Result<OwnedFd, Errno> {
+    open(
+        path,
+        OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(made: &[(&str, u64)]) -> Record {
+        let made = made
+            .iter()
+            .map(|(path, inode)| Made {
+                path: path.into(),
+                inode: *inode,
+            })
+            .collect();
+        Record {
+            path: "/sys/fs/cgroup/a/b".into(),
+            inode: 7,
+            made,
+            program: None,
+        }
+    }
+
+    #[test]
+    fn made_is_by_path_and_inode() {
+        assert!(record(&[("/sys/fs/cgroup/a/b", 7)]).is_made());
+        assert!(record(&[("/sys/fs/cgroup/a", 6), ("/sys/fs/cgroup/a/b", 7)]).is_made());
+        assert!(!record(&[("/sys/fs/cgroup/a/b", 8)]).is_made());
+        assert!(!record(&[("/sys/fs/cgroup/a", 7)]).is_made());
+        assert!(!record(&[]).is_made());
+    }
+
+    #[test]
+    fn a_record_survives_json() {
+        let record = record(&[("/sys/fs/cgroup/a/b", 7)]);
+        let text = serde_json::to_string(&record).unwrap();
+        assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record);
+    }
+
+    #[test]
+    fn what_is_gone_is_none() {
+        assert!(
+            Cgroup::open(&Record {
+                path: "/proc/self/nothing".into(),
+                ..record(&[])
+            })
+            .unwrap()
+            .is_none()
+        );
+    }
+}
