@@ -1,6 +1,6 @@
 //! What each command was told.
 
-use clap::ArgMatches;
+use super::found::Found;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -100,88 +100,86 @@ pub struct SpecArgs {
 }
 
 impl CreateArgs {
-    pub(super) fn from_matches(m: &mut ArgMatches) -> CreateArgs {
+    pub(super) fn from_found(f: &mut Found) -> CreateArgs {
         CreateArgs {
-            id: id(m),
-            bundle: m.remove_one("bundle"),
-            config: m.remove_one("config"),
-            pid_file: m.remove_one("pid-file"),
-            no_pivot: m.get_flag("no-pivot"),
-            no_new_keyring: m.get_flag("no-new-keyring"),
-            console_socket: m.remove_one("console-socket"),
-            pidfd_socket: m.remove_one("pidfd-socket"),
-            preserve_fds: m.remove_one("preserve-fds").unwrap_or(0),
+            id: id(f),
+            bundle: f.path("bundle"),
+            config: f.path("config"),
+            pid_file: f.path("pid-file"),
+            no_pivot: f.switch("no-pivot"),
+            no_new_keyring: f.switch("no-new-keyring"),
+            console_socket: f.path("console-socket"),
+            pidfd_socket: f.path("pidfd-socket"),
+            preserve_fds: f.number("preserve-fds"),
         }
     }
 }
 
 impl RunArgs {
-    pub(super) fn from_matches(m: &mut ArgMatches) -> RunArgs {
+    pub(super) fn from_found(f: &mut Found) -> RunArgs {
         RunArgs {
-            create: CreateArgs::from_matches(m),
-            detach: m.get_flag("detach"),
-            keep: m.get_flag("keep"),
-            no_subreaper: m.get_flag("no-subreaper"),
+            create: CreateArgs::from_found(f),
+            detach: f.switch("detach"),
+            keep: f.switch("keep"),
+            no_subreaper: f.switch("no-subreaper"),
         }
     }
 }
 
 impl ExecArgs {
-    pub(super) fn from_matches(m: &mut ArgMatches) -> ExecArgs {
+    pub(super) fn from_found(f: &mut Found) -> ExecArgs {
         ExecArgs {
-            id: id(m),
-            command: many(m, "COMMAND"),
-            process: m.remove_one("process"),
-            cwd: m.remove_one("cwd"),
-            env: many(m, "env"),
-            user: string(m, "user"),
-            additional_gids: many(m, "additional-gids"),
-            tty: m.get_flag("tty"),
-            detach: m.get_flag("detach"),
-            pid_file: m.remove_one("pid-file"),
-            console_socket: m.remove_one("console-socket"),
-            pidfd_socket: m.remove_one("pidfd-socket"),
-            preserve_fds: m.remove_one("preserve-fds").unwrap_or(0),
-            caps: strings(m, "cap"),
-            no_new_privs: m.get_flag("no-new-privs"),
-            apparmor: string(m, "apparmor"),
-            process_label: string(m, "process-label"),
-            cgroup: strings(m, "cgroup"),
-            ignore_paused: m.get_flag("ignore-paused"),
+            id: id(f),
+            command: f.rest(),
+            process: f.path("process"),
+            cwd: f.path("cwd"),
+            env: f.many("env"),
+            user: f.one("user").map(lossy),
+            additional_gids: f.numbers("additional-gids"),
+            tty: f.switch("tty"),
+            detach: f.switch("detach"),
+            pid_file: f.path("pid-file"),
+            console_socket: f.path("console-socket"),
+            pidfd_socket: f.path("pidfd-socket"),
+            preserve_fds: f.number("preserve-fds"),
+            caps: f.many("cap").into_iter().map(lossy).collect(),
+            no_new_privs: f.switch("no-new-privs"),
+            apparmor: f.one("apparmor").map(lossy),
+            process_label: f.one("process-label").map(lossy),
+            cgroup: f.many("cgroup").into_iter().map(lossy).collect(),
+            ignore_paused: f.switch("ignore-paused"),
         }
     }
 }
 
 impl IdArgs {
-    pub(super) fn from_matches(m: &mut ArgMatches) -> IdArgs {
-        IdArgs { id: id(m) }
+    pub(super) fn from_found(f: &mut Found) -> IdArgs {
+        IdArgs { id: id(f) }
     }
 }
 
 impl KillArgs {
-    pub(super) fn from_matches(m: &mut ArgMatches) -> KillArgs {
+    pub(super) fn from_found(f: &mut Found) -> KillArgs {
         KillArgs {
-            id: id(m),
-            signal: string(m, "SIGNAL"),
-            all: m.get_flag("all"),
+            id: id(f),
+            signal: f.positional().map(lossy),
+            all: f.switch("all"),
         }
     }
 }
 
 impl DeleteArgs {
-    pub(super) fn from_matches(m: &mut ArgMatches) -> DeleteArgs {
+    pub(super) fn from_found(f: &mut Found) -> DeleteArgs {
         DeleteArgs {
-            id: id(m),
-            force: m.get_flag("force"),
+            id: id(f),
+            force: f.switch("force"),
         }
     }
 }
 
 impl ListArgs {
-    pub(super) fn from_matches(m: &mut ArgMatches) -> ListArgs {
-        let json = m
-            .get_one::<String>("format")
-            .is_some_and(|format| format == "json");
+    pub(super) fn from_found(f: &mut Found) -> ListArgs {
+        let json = f.text("format") == Some("json");
         let format = if json {
             ListFormat::Json
         } else {
@@ -189,31 +187,23 @@ impl ListArgs {
         };
         ListArgs {
             format,
-            quiet: m.get_flag("quiet"),
+            quiet: f.switch("quiet"),
         }
     }
 }
 
 impl SpecArgs {
-    pub(super) fn from_matches(m: &mut ArgMatches) -> SpecArgs {
+    pub(super) fn from_found(f: &mut Found) -> SpecArgs {
         SpecArgs {
-            bundle: m.remove_one("bundle"),
-            rootless: m.get_flag("rootless"),
-            seccomp: m
-                .get_one::<String>("seccomp")
-                .is_some_and(|profile| profile == "default"),
+            bundle: f.path("bundle"),
+            rootless: f.switch("rootless"),
+            seccomp: f.text("seccomp") == Some("default"),
         }
     }
 }
 
-fn id(m: &mut ArgMatches) -> String {
-    string(m, "ID").unwrap_or_default()
-}
-
-fn many<T: Clone + Send + Sync + 'static>(m: &mut ArgMatches, name: &str) -> Vec<T> {
-    m.remove_many(name)
-        .map(Iterator::collect)
-        .unwrap_or_default()
+fn id(f: &mut Found) -> String {
+    f.positional().map(lossy).unwrap_or_default()
 }
 
 /// Bytes that are no UTF-8 become U+FFFD, which no id, signal, user or name may contain: the check of the value refuses it.
@@ -221,12 +211,4 @@ fn lossy(value: OsString) -> String {
     value
         .into_string()
         .unwrap_or_else(|bytes| bytes.to_string_lossy().into_owned())
-}
-
-fn string(m: &mut ArgMatches, name: &str) -> Option<String> {
-    m.remove_one::<OsString>(name).map(lossy)
-}
-
-fn strings(m: &mut ArgMatches, name: &str) -> Vec<String> {
-    many(m, name).into_iter().map(lossy).collect()
 }

@@ -1,6 +1,6 @@
 //! The flags that stand before every command.
 
-use clap::ArgMatches;
+use super::found::Found;
 use std::path::PathBuf;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,43 +50,36 @@ pub struct Global {
 }
 
 impl Global {
-    pub(super) fn from_matches(matches: &mut ArgMatches) -> Global {
+    pub(super) fn from_found(f: &mut Found) -> Global {
         let mut global = Global {
-            root: matches.remove_one("root"),
-            log: matches.remove_one("log"),
+            root: f.path("root"),
+            log: f.path("log"),
             ..Global::default()
         };
-        if text(matches, "log-format") == Some("json") {
+        if f.text("log-format") == Some("json") {
             global.log_format = LogFormat::Json;
         }
-        global.log_level = text(matches, "log-level").and_then(|level| match level {
+        global.log_level = f.text("log-level").and_then(|level| match level {
             "error" => Some(LogLevel::Error),
             "warning" => Some(LogLevel::Warning),
             "info" => Some(LogLevel::Info),
             "debug" => Some(LogLevel::Debug),
             _ => None,
         });
-        if matches.get_flag("debug") {
+        if f.switch("debug") {
             global.log_level = Some(LogLevel::Debug);
         }
         // The flag that can say more wins over runc's switch.
-        global.cgroup_manager = match (
-            text(matches, "cgroup-manager"),
-            matches.get_flag("systemd-cgroup"),
-        ) {
+        global.cgroup_manager = match (f.text("cgroup-manager"), f.switch("systemd-cgroup")) {
             (Some("systemd"), _) | (None, true) => CgroupManager::Systemd,
             (Some("disabled"), _) => CgroupManager::Disabled,
             _ => CgroupManager::Cgroupfs,
         };
-        global.rootless = match text(matches, "rootless") {
+        global.rootless = match f.text("rootless") {
             Some("true") => Rootless::Yes,
             Some("false") => Rootless::No,
             _ => Rootless::Auto,
         };
         global
     }
-}
-
-fn text<'a>(matches: &'a ArgMatches, name: &str) -> Option<&'a str> {
-    matches.get_one::<String>(name).map(String::as_str)
 }

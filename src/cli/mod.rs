@@ -1,9 +1,11 @@
 //! The command line.
 //!
-//! `parse` takes an argv apart in two steps: [`normalise`] settles every spelling that callers use, then clap checks
-//! what is left against the tables. Nothing is built for commands that were not named.
+//! The tables say what can be said. `parse` takes an argv apart by them in two steps: [`normalise`] settles every
+//! spelling that callers use, then each value is checked. clap is built from the same tables, but only where a person
+//! reads: help, man pages, completions, suggestions.
 
 mod args;
+mod found;
 mod global;
 mod normalise;
 mod parser;
@@ -20,9 +22,9 @@ pub use normalise::normalise;
 pub use parser::command_for_docs;
 pub use usage::Usage;
 
-use clap::ArgMatches;
+use found::Found;
 use normalise::Words;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use table::Verb;
 
@@ -74,25 +76,18 @@ impl Shell {
 /// # Errors
 /// What the caller got wrong, ready to print. An id is only required here; whether it is a valid one is not asked.
 pub fn parse(argv: Vec<OsString>) -> Result<Invocation, Usage> {
-    let words = normalise::split(argv);
-    let mut matches = parser::globals()
-        .no_binary_name(true)
-        .try_get_matches_from(&words.globals)
-        .map_err(|error| Usage::from_clap(&error, None))?;
-    let (version, help) = (matches.get_flag("version"), matches.get_flag("help"));
-    let global = Global::from_matches(&mut matches);
+    let mut words = normalise::split(argv);
+    let mut found = Found::globals(std::mem::take(&mut words.globals))?;
+    let (version, help) = (found.switch("version"), found.switch("help"));
+    let global = Global::from_found(&mut found);
     if global.root.as_deref() == Some(Path::new("/")) {
-        return Err(Usage::new(
-            "--root must not be /: state would be mixed with the system's files".to_owned(),
-            None,
-        ));
+        let message = "--root must not be /: state would be mixed with the system's files";
+        return Err(Usage::new(message.to_owned(), None));
     }
     let command = if version {
         Ok(Command::Version)
     } else if help {
-        Ok(help_of(
-            words.positionals.first().or(words.command.as_ref()),
-        ))
+        Ok(help_of(words.command.as_deref()))
     } else {
         parse_command(words)
     };
@@ -110,80 +105,51 @@ fn parse_command(words: Words) -> Result<Command, Usage> {
         return Ok(help_of(None));
     };
     if name == "help" {
-        return Ok(help_of(words.positionals.first()));
+        return Ok(help_of(words.positionals.first().map(OsString::as_os_str)));
     }
     let Some(verb) = name.to_str().and_then(table::verb) else {
-        return Err(unknown_command(name));
+        return Err(Usage::unknown_command(&name));
     };
-    let asked_help = words.flags.iter().any(|flag| flag == "--help");
-    if asked_help {
+    if words.flags.iter().any(|seen| seen.is("help")) {
         return Ok(help_of(Some(&name)));
     }
-    let argv = words
-        .flags
-        .into_iter()
-        .chain(["--".into()])
-        .chain(words.positionals);
-    let mut matches = parser::command(verb)
-        .no_binary_name(true)
-        .try_get_matches_from(argv)
-        .map_err(|error| Usage::from_clap(&error, Some(verb)))?;
-    build(verb, &mut matches)
+    let mut found = Found::command(verb, words.flags, words.positionals)?;
+    build(verb, &mut found)
 }
 
-fn build(verb: &Verb, m: &mut ArgMatches) -> Result<Command, Usage> {
-    let empty_id = m
-        .try_get_one::<OsString>("ID")
-        .is_ok_and(|id| id.is_some_and(|id| id.is_empty()));
-    if empty_id {
-        return Err(Usage::new(usage::EMPTY_ID.to_owned(), Some(verb)));
-    }
+fn build(verb: &Verb, f: &mut Found) -> Result<Command, Usage> {
     Ok(match verb.name {
-        "create" => Command::Create(CreateArgs::from_matches(m)),
-        "start" => Command::Start(IdArgs::from_matches(m)),
-        "run" => Command::Run(RunArgs::from_matches(m)),
+        "create" => Command::Create(CreateArgs::from_found(f)),
+        "start" => Command::Start(IdArgs::from_found(f)),
+        "run" => Command::Run(RunArgs::from_found(f)),
         "exec" => {
-            let exec = ExecArgs::from_matches(m);
+            let exec = ExecArgs::from_found(f);
             if exec.command.is_empty() && exec.process.is_none() {
-                let message =
-                    "exec needs a command or --process FILE: process args cannot be empty";
+                let message = "process args cannot be empty: name a command or a --process FILE";
                 return Err(Usage::new(message.to_owned(), Some(verb)));
             }
             Command::Exec(exec)
         }
-        "state" => Command::State(IdArgs::from_matches(m)),
-        "kill" => Command::Kill(KillArgs::from_matches(m)),
-        "delete" => Command::Delete(DeleteArgs::from_matches(m)),
-        "list" => Command::List(ListArgs::from_matches(m)),
-        "spec" => Command::Spec(SpecArgs::from_matches(m)),
-        "completion" => {
-            Command::Completion(match m.get_one::<String>("SHELL").map(String::as_str) {
-                Some("zsh") => Shell::Zsh,
-                Some("fish") => Shell::Fish,
-                _ => Shell::Bash,
-            })
-        }
+        "state" => Command::State(IdArgs::from_found(f)),
+        "kill" => Command::Kill(KillArgs::from_found(f)),
+        "delete" => Command::Delete(DeleteArgs::from_found(f)),
+        "list" => Command::List(ListArgs::from_found(f)),
+        "spec" => Command::Spec(SpecArgs::from_found(f)),
+        "completion" => Command::Completion(match f.positional() {
+            Some(shell) if shell == "zsh" => Shell::Zsh,
+            Some(shell) if shell == "fish" => Shell::Fish,
+            _ => Shell::Bash,
+        }),
         "features" => Command::Features,
         name => unreachable!("{name} has a row in the table but no arm here"),
     })
 }
 
-fn help_of(name: Option<&OsString>) -> Command {
-    let verb = name.and_then(|name| name.to_str()).and_then(table::verb);
+fn help_of(name: Option<&OsStr>) -> Command {
+    let verb = name.and_then(OsStr::to_str).and_then(table::verb);
     let mut command = match verb {
         Some(verb) => parser::command(verb).bin_name(format!("rt {}", verb.name)),
         None => command_for_docs(),
     };
     Command::Help(command.render_help().to_string())
-}
-
-/// The slow way through the whole tree, which knows the command that was meant.
-fn unknown_command(name: OsString) -> Usage {
-    match command_for_docs()
-        .no_binary_name(true)
-        .try_get_matches_from([name.clone()])
-    {
-        Err(error) => Usage::from_clap(&error, None),
-        Ok(_) => Usage::new(format!("no such command: {}", name.to_string_lossy()), None),
-    }
 }

@@ -2,21 +2,28 @@
 //!
 //! runc's flags are those of Go's flag package, and callers use all of it: one dash or two, `-x=v`, `--switch=false`,
 //! flags after the container id, globals given twice. All of that is settled here, so that the parser behind
-//! it sees only `--flag`, `--flag=value`, then `--` and the positional arguments.
+//! it sees a list of flags that the tables know, a list of positional arguments, and nothing else.
 
 use super::table::{Flag, GLOBALS, Kind, Verb, verb};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
+/// One flag of an argv.
+pub(super) enum Seen {
+    /// With its value if it got one.
+    Known(&'static Flag, Option<OsString>),
+    /// As written.
+    Unknown(OsString),
+}
+
 /// An argv taken apart.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Default)]
 pub(super) struct Words {
     pub program: OsString,
-    /// Global flags, canonical, in order.
-    pub globals: Vec<OsString>,
+    pub globals: Vec<Seen>,
     pub command: Option<OsString>,
-    /// The command's own flags, canonical, in order.
-    pub flags: Vec<OsString>,
+    /// The command's own flags, in order.
+    pub flags: Vec<Seen>,
     pub positionals: Vec<OsString>,
 }
 
@@ -24,10 +31,10 @@ pub(super) struct Words {
 pub fn normalise(argv: Vec<OsString>) -> Vec<OsString> {
     let words = split(argv);
     let mut out = vec![words.program];
-    out.extend(words.globals);
+    out.extend(words.globals.into_iter().map(Seen::canonical));
     if let Some(command) = words.command {
         out.push(command);
-        out.extend(words.flags);
+        out.extend(words.flags.into_iter().map(Seen::canonical));
         out.push("--".into());
         out.extend(words.positionals);
     }
@@ -49,7 +56,7 @@ pub(super) fn split(argv: Vec<OsString>) -> Words {
             break;
         }
         if let Err(unknown) = take(&word, &[GLOBALS], &mut argv, &mut words.globals) {
-            words.globals.push(unknown);
+            words.globals.push(Seen::Unknown(unknown));
         }
     }
     match words
@@ -84,7 +91,7 @@ fn split_rest(verb: &Verb, argv: &mut impl Iterator<Item = OsString>, words: &mu
             continue;
         };
         if let Err(unknown) = take(&word, &[GLOBALS], argv, &mut words.globals) {
-            words.flags.push(unknown);
+            words.flags.push(Seen::Unknown(unknown));
         }
     }
 }
@@ -98,7 +105,7 @@ fn take(
     word: &OsStr,
     flags: &[&'static [Flag]],
     rest: &mut impl Iterator<Item = OsString>,
-    out: &mut Vec<OsString>,
+    out: &mut Vec<Seen>,
 ) -> Result<(), OsString> {
     let bytes = word.as_bytes();
     let bare = bytes.strip_prefix(b"--").unwrap_or(&bytes[1..]);
@@ -126,7 +133,7 @@ fn cluster(
     word: &OsStr,
     flags: &[&'static [Flag]],
     rest: &mut impl Iterator<Item = OsString>,
-    out: &mut Vec<OsString>,
+    out: &mut Vec<Seen>,
 ) -> Result<(), OsString> {
     let letters = &word.as_bytes()[1..];
     let mut found = Vec::new();
@@ -155,31 +162,44 @@ fn cluster(
 }
 
 fn put(
-    flag: &Flag,
+    flag: &'static Flag,
     value: Option<Vec<u8>>,
     rest: &mut impl Iterator<Item = OsString>,
-    out: &mut Vec<OsString>,
+    out: &mut Vec<Seen>,
 ) {
-    let bare = OsString::from(format!("--{}", flag.long));
     let value = match (flag.kind, value) {
-        (Kind::Switch, None) => return out.push(bare),
+        (Kind::Switch, None) => None,
         (Kind::Switch, Some(value)) => match go_bool(&value) {
-            Some(true) => return out.push(bare),
+            Some(true) => None,
             // The last word counts: an earlier occurrence is taken back.
-            Some(false) => return out.retain(|word| *word != bare),
-            None => OsString::from_vec(value),
+            Some(false) => {
+                out.retain(|seen| !seen.is(flag.long));
+                return;
+            }
+            None => Some(OsString::from_vec(value)),
         },
-        (_, Some(value)) => OsString::from_vec(value),
-        (_, None) => match rest.next() {
-            Some(value) => value,
-            // The parser says which value is missing.
-            None => return out.push(bare),
-        },
+        (_, Some(value)) => Some(OsString::from_vec(value)),
+        (_, None) => rest.next(),
     };
-    let mut word = bare;
-    word.push("=");
-    word.push(value);
-    out.push(word);
+    out.push(Seen::Known(flag, value));
+}
+
+impl Seen {
+    pub fn is(&self, long: &str) -> bool {
+        matches!(self, Seen::Known(flag, _) if flag.long == long)
+    }
+
+    fn canonical(self) -> OsString {
+        match self {
+            Seen::Unknown(word) => word,
+            Seen::Known(flag, None) => format!("--{}", flag.long).into(),
+            Seen::Known(flag, Some(value)) => {
+                let mut word = OsString::from(format!("--{}=", flag.long));
+                word.push(value);
+                word
+            }
+        }
+    }
 }
 
 /// The spellings that Go's strconv.ParseBool takes.

@@ -420,7 +420,7 @@ fn errors_say_what_and_how() {
     assert_eq!(err("rt run --bundle"), "--bundle needs a value");
     assert_eq!(
         err("rt completion"),
-        "a shell must be named: bash, zsh or fish"
+        "SHELL is missing (use one of: bash, zsh, fish)"
     );
     assert!(err("rt completion tcsh").contains("tcsh (use one of: bash, zsh, fish)"));
     assert!(err("rt exec c").contains("process args cannot be empty"));

@@ -1,8 +1,9 @@
 //! What to say to a caller whose words make no command.
 
-use super::Global;
 use super::table::Verb;
-use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
+use super::{Global, command_for_docs, parser};
+use clap::error::{ContextKind, ContextValue};
+use std::ffi::OsStr;
 
 /// A command line that cannot be carried out.
 #[derive(Debug)]
@@ -31,33 +32,26 @@ impl Usage {
         }
     }
 
-    pub(super) fn from_clap(error: &Error, verb: Option<&Verb>) -> Usage {
-        let message = match error.kind() {
-            ErrorKind::MissingRequiredArgument if verb.is_some_and(takes_id) => EMPTY_ID.to_owned(),
-            ErrorKind::MissingRequiredArgument => {
-                "a shell must be named: bash, zsh or fish".to_owned()
-            }
-            ErrorKind::InvalidValue | ErrorKind::ValueValidation => bad_value(error),
-            ErrorKind::InvalidSubcommand => format!(
-                "no such command: {}",
-                context(error, ContextKind::InvalidSubcommand)
-            ),
-            ErrorKind::UnknownArgument => unknown(error),
-            _ => first_line(error),
-        };
-        let tip = suggestion(error).map(|similar| format!(" (did you mean {similar}?)"));
-        Usage::new(message + tip.as_deref().unwrap_or(""), verb)
+    pub(super) fn unknown_flag(word: &OsStr, verb: Option<&Verb>) -> Usage {
+        let command = verb.map_or_else(command_for_docs, parser::command);
+        let tip = suggest(command, word, ContextKind::SuggestedArg);
+        Usage::new(
+            format!("unknown option: {}{tip}", word.to_string_lossy()),
+            verb,
+        )
+    }
+
+    pub(super) fn unknown_command(name: &OsStr) -> Usage {
+        let tip = suggest(command_for_docs(), name, ContextKind::SuggestedSubcommand);
+        Usage::new(
+            format!("no such command: {}{tip}", name.to_string_lossy()),
+            None,
+        )
     }
 }
 
 /// runc's words, which callers know.
 pub(super) const EMPTY_ID: &str = "container id cannot be empty";
-
-fn takes_id(verb: &Verb) -> bool {
-    verb.positionals
-        .first()
-        .is_some_and(|first| first.name == "ID")
-}
 
 fn call(verb: &Verb) -> String {
     let mut call = format!("rt {} [OPTIONS]", verb.name);
@@ -76,55 +70,19 @@ fn call(verb: &Verb) -> String {
     call
 }
 
-fn bad_value(error: &Error) -> String {
-    let flag = context(error, ContextKind::InvalidArg);
-    let name = flag
-        .trim_start_matches('-')
-        .split([' ', '='])
-        .next()
-        .unwrap_or_default()
-        .to_owned();
-    let value = context(error, ContextKind::InvalidValue);
-    let valid = match error.get(ContextKind::ValidValue) {
-        Some(ContextValue::Strings(values)) if !values.is_empty() => {
-            format!(" (use one of: {})", values.join(", "))
-        }
-        _ if value.is_empty() => String::new(),
-        _ => " (not a number in range)".to_owned(),
-    };
-    if value.is_empty() {
-        return format!("--{name} needs a value{valid}");
-    }
-    format!("invalid {}: {value}{valid}", name.trim_matches(['<', '>']))
-}
-
-fn unknown(error: &Error) -> String {
-    let what = context(error, ContextKind::InvalidArg);
-    if what.starts_with('-') {
-        format!("unknown option: {what}")
-    } else {
-        format!("one argument too many: {what}")
-    }
-}
-
-fn context(error: &Error, kind: ContextKind) -> String {
-    error.get(kind).map(ToString::to_string).unwrap_or_default()
-}
-
-fn suggestion(error: &Error) -> Option<String> {
-    let found = error
-        .get(ContextKind::SuggestedArg)
-        .or_else(|| error.get(ContextKind::SuggestedSubcommand))?;
-    match found {
-        ContextValue::String(one) => Some(one.clone()),
+/// What clap, given only this word, thinks was meant.
+fn suggest(command: clap::Command, word: &OsStr, kind: ContextKind) -> String {
+    let error = command
+        .no_binary_name(true)
+        .try_get_matches_from([word])
+        .err();
+    let similar = match error.as_ref().and_then(|error| error.get(kind)) {
+        Some(ContextValue::String(one)) => Some(one),
         // clap sorts them by likeness, the likest last.
-        ContextValue::Strings(several) => several.last().cloned(),
+        Some(ContextValue::Strings(several)) => several.last(),
         _ => None,
-    }
-}
-
-fn first_line(error: &Error) -> String {
-    let text = error.to_string();
-    let line = text.lines().next().unwrap_or_default();
-    line.strip_prefix("error: ").unwrap_or(line).to_owned()
+    };
+    similar
+        .map(|similar| format!(" (did you mean {similar}?)"))
+        .unwrap_or_default()
 }
