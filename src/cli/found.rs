@@ -128,14 +128,12 @@ fn check_positionals(verb: &Verb, words: &[OsString]) -> Result<(), String> {
             Some(word) if positional.required && word.is_empty() => {
                 return Err(missing(positional));
             }
-            Some(word) if !positional.choices.is_empty() => {
-                if !positional.choices.iter().any(|choice| word == *choice) {
-                    let (name, why) = (positional.name.to_lowercase(), one_of(positional.choices));
-                    return Err(format!(
-                        "invalid {name}: {} ({why})",
-                        word.to_string_lossy()
-                    ));
-                }
+            Some(word) if !fits(positional, word) => {
+                let (name, why) = (positional.name.to_lowercase(), one_of(positional.choices));
+                return Err(format!(
+                    "invalid {name}: {} ({why})",
+                    word.to_string_lossy()
+                ));
             }
             _ => {}
         }
@@ -148,6 +146,10 @@ fn check_positionals(verb: &Verb, words: &[OsString]) -> Result<(), String> {
         )),
         _ => Ok(()),
     }
+}
+
+fn fits(positional: &Positional, word: &OsStr) -> bool {
+    positional.choices.is_empty() || positional.choices.iter().any(|choice| word == *choice)
 }
 
 fn missing(positional: &Positional) -> String {
