@@ -1,0 +1,115 @@
+//! The process itself: its words, its children, its appetite.
+
+use crate::{Outcome, arg, of, parsed, signals};
+use std::ffi::CString;
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::time::{Duration, Instant};
+
+pub fn exit(args: &[String]) -> Outcome {
+    let _ = io::stdout().flush();
+    std::process::exit(parsed(args, 0, "N")?)
+}
+
+pub fn echo(args: &[String]) -> Outcome {
+    println!("{}", args.join(" "));
+    Ok(())
+}
+
+pub fn args(args: &[String]) -> Outcome {
+    args.iter().for_each(|arg| println!("{arg}"));
+    Ok(())
+}
+
+pub fn env(_: &[String]) -> Outcome {
+    let mut out = Vec::new();
+    for (name, value) in std::env::vars_os() {
+        out.extend([name.as_bytes(), b"=", value.as_bytes(), b"\n"].concat());
+    }
+    of("standard output", io::stdout().write_all(&out))
+}
+
+pub fn cwd(_: &[String]) -> Outcome {
+    println!("{}", of("getcwd", std::env::current_dir())?.display());
+    Ok(())
+}
+
+pub fn exec(args: &[String]) -> Outcome {
+    let path = arg(args, 0, "PATH")?;
+    let words: Result<Vec<CString>, _> = args
+        .iter()
+        .map(|word| CString::new(word.as_str()))
+        .collect();
+    let words = words.map_err(|error| error.to_string())?;
+    let mut pointers: Vec<_> = words.iter().map(|word| word.as_ptr()).collect();
+    pointers.push(std::ptr::null());
+    let _ = io::stdout().flush();
+    // SAFETY: terminated strings in a terminated list, alive until the call returns or the program is gone.
+    unsafe { libc::execv(pointers[0], pointers.as_ptr()) };
+    of(path, Err(io::Error::last_os_error()))
+}
+
+/// Forks; true in the child. Nothing here has threads, so the child may do all that the parent may.
+fn fork() -> Result<bool, String> {
+    let _ = io::stdout().flush();
+    // SAFETY: this process has one thread.
+    match unsafe { libc::fork() } {
+        0 => Ok(true),
+        -1 => of("fork", Err(io::Error::last_os_error())),
+        _ => Ok(false),
+    }
+}
+
+pub fn fork_tree(args: &[String]) -> Outcome {
+    let (width, depth): (u32, u32) = (parsed(args, 0, "N")?, parsed(args, 1, "DEPTH")?);
+    let count: u32 = (1..=depth).map(|level| width.pow(level)).sum();
+    grow(width, depth)?;
+    println!("ready {count}");
+    signals::pause(&[])
+}
+
+fn grow(width: u32, depth: u32) -> Outcome {
+    if depth == 0 {
+        return Ok(());
+    }
+    for _ in 0..width {
+        if fork()? {
+            let outcome = grow(width, depth - 1).and_then(|()| signals::pause(&[]));
+            std::process::exit(outcome.is_err() as i32);
+        }
+    }
+    Ok(())
+}
+
+pub fn orphan(_: &[String]) -> Outcome {
+    if fork()? {
+        // SAFETY: takes nothing.
+        unsafe { libc::setsid() };
+        if !fork()? {
+            std::process::exit(0);
+        }
+        let _ = signals::pause(&[]);
+        std::process::exit(0);
+    }
+    // SAFETY: a null status pointer is allowed.
+    unsafe { libc::wait(std::ptr::null_mut()) };
+    Ok(())
+}
+
+pub fn oom(args: &[String]) -> Outcome {
+    let mebibytes: usize = parsed(args, 0, "MEBIBYTES")?;
+    let mut kept = Vec::with_capacity(mebibytes);
+    for _ in 0..mebibytes {
+        kept.push(vec![1u8; 1 << 20]);
+    }
+    println!("allocated {} MiB", std::hint::black_box(&kept).len());
+    Ok(())
+}
+
+pub fn spin(args: &[String]) -> Outcome {
+    let until = Instant::now() + Duration::from_secs_f64(parsed(args, 0, "SECONDS")?);
+    while Instant::now() < until {
+        std::hint::spin_loop();
+    }
+    Ok(())
+}

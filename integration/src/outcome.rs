@@ -1,0 +1,222 @@
+//! rt as a child with a clock.
+
+use crate::{sys, time_limit};
+use std::fs::{self, File};
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Instant;
+
+/// What one call of rt did. Its streams are files, so that a container which outlives the call blocks nobody.
+pub struct Outcome {
+    pub status: ExitStatus,
+    call: String,
+    out: PathBuf,
+    err: PathBuf,
+}
+
+impl Outcome {
+    /// All of standard output so far: a container that still runs may have added to it since.
+    pub fn stdout(&self) -> String {
+        read(&self.out)
+    }
+
+    /// All of standard error so far.
+    pub fn stderr(&self) -> String {
+        read(&self.err)
+    }
+
+    pub fn lines(&self) -> Vec<String> {
+        self.stdout().lines().map(str::to_owned).collect()
+    }
+
+    /// The exit code; 128+N for a death by signal N, as a shell has it.
+    pub fn code(&self) -> i32 {
+        self.status
+            .code()
+            .unwrap_or_else(|| 128 + self.status.signal().unwrap_or(0))
+    }
+
+    /// Fails the test unless rt succeeded.
+    #[track_caller]
+    pub fn ok(self) -> Outcome {
+        assert!(self.status.success(), "{}", self.report());
+        self
+    }
+
+    /// Fails the test unless rt ended with this code.
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Outcome {
+        assert!(
+            self.code() == code,
+            "expected exit code {code}: {}",
+            self.report()
+        );
+        self
+    }
+
+    /// Fails the test unless rt failed with one line on standard error that contains this text.
+    #[track_caller]
+    pub fn fails_with(self, text: &str) -> Outcome {
+        let stderr = self.stderr();
+        assert!(
+            !self.status.success(),
+            "expected a failure: {}",
+            self.report()
+        );
+        assert!(
+            stderr.contains(text),
+            "expected {text:?}: {}",
+            self.report()
+        );
+        assert!(
+            stderr.trim_end().lines().count() == 1,
+            "expected one line: {}",
+            self.report()
+        );
+        self
+    }
+
+    /// Waits until standard output contains the text.
+    #[track_caller]
+    pub fn wait_stdout(&self, text: &str) {
+        wait_for(&self.out, text, None, &self.call);
+    }
+
+    pub fn report(&self) -> String {
+        format!(
+            "{}: {}\n--- stdout\n{}--- stderr\n{}",
+            self.call,
+            self.status,
+            self.stdout(),
+            self.stderr()
+        )
+    }
+}
+
+/// A call of rt that has not ended.
+pub struct Running {
+    child: Option<Child>,
+    call: String,
+    out: PathBuf,
+    err: PathBuf,
+}
+
+impl Running {
+    /// Starts it with its streams in files named after `stem`.
+    #[track_caller]
+    pub(crate) fn start(mut command: Command, stem: PathBuf) -> Running {
+        let (out, err) = (stem.with_extension("out"), stem.with_extension("err"));
+        let make = |path: &PathBuf| {
+            File::options()
+                .append(true)
+                .create_new(true)
+                .open(path)
+                .expect("a scratch file")
+        };
+        command.stdout(make(&out)).stderr(make(&err));
+        let call = format!("{command:?}");
+        let child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("{call}: {error}"));
+        Running {
+            child: Some(child),
+            call,
+            out,
+            err,
+        }
+    }
+
+    pub fn pid(&self) -> i32 {
+        self.child.as_ref().expect("not waited for").id() as i32
+    }
+
+    pub fn signal(&self, signal: i32) {
+        sys::kill(self.pid(), signal).expect("a child that was not waited for");
+    }
+
+    pub fn stdout(&self) -> String {
+        read(&self.out)
+    }
+
+    /// Waits until standard output contains the text; fails if rt ends before.
+    #[track_caller]
+    pub fn wait_stdout(&self, text: &str) {
+        wait_for(&self.out, text, Some(self.pid()), &self.call);
+    }
+
+    /// Waits for its end; past the time limit it is killed and the test fails.
+    #[track_caller]
+    pub fn wait(mut self) -> Outcome {
+        let pidfd = sys::pidfd_open(self.pid()).expect("pidfd_open");
+        let until = Instant::now() + time_limit();
+        while !sys::poll(&[&pidfd], until).expect("poll")[0] {
+            if Instant::now() >= until {
+                let call = self.call.clone();
+                let (out, err) = (read(&self.out), read(&self.err));
+                drop(self);
+                panic!(
+                    "{call}: no end after {:?}\n--- stdout\n{out}--- stderr\n{err}",
+                    time_limit()
+                );
+            }
+        }
+        let status = self
+            .child
+            .take()
+            .expect("not waited for")
+            .wait()
+            .expect("it has ended");
+        Outcome {
+            status,
+            call: self.call.clone(),
+            out: self.out.clone(),
+            err: self.err.clone(),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn read(path: &PathBuf) -> String {
+    String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
+}
+
+#[track_caller]
+fn wait_for(path: &PathBuf, text: &str, writer: Option<i32>, call: &str) {
+    let watch = sys::watch(path).expect("inotify");
+    let pidfd = writer.and_then(|pid| sys::pidfd_open(pid).ok());
+    let until = Instant::now() + time_limit();
+    let mut ended = false;
+    while !read(path).contains(text) {
+        assert!(
+            !ended,
+            "{call}: ended without {text:?}; printed {:?}",
+            read(path)
+        );
+        assert!(
+            Instant::now() < until,
+            "{call}: no {text:?} in time; printed {:?}",
+            read(path)
+        );
+        let fds: Vec<_> = [Some(&watch), pidfd.as_ref()]
+            .into_iter()
+            .flatten()
+            .collect();
+        let ready = sys::poll(&fds, until).expect("poll");
+        ended = ready.get(1) == Some(&true);
+        sys::drain(&watch);
+    }
+}
+
+/// Standard input that has ended.
+pub(crate) fn no_input() -> Stdio {
+    Stdio::null()
+}

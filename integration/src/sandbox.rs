@@ -1,0 +1,216 @@
+//! One test's private corner of the machine.
+
+use crate::leaks::{self, Before};
+use crate::outcome::{Outcome, Running, no_input};
+use crate::{Bundle, probe_bin, rt_bin, sys};
+use std::cell::Cell;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+const CGROUPS: &str = "/sys/fs/cgroup";
+
+/// See the crate's page. `root` runs are the default; [`Sandbox::as_user`] makes every later call an unprivileged one.
+pub struct Sandbox {
+    dir: PathBuf,
+    cgroup: String,
+    user: Option<u32>,
+    calls: Cell<u32>,
+    before: Before,
+    /// Sandboxes live on the thread that has the mount namespace.
+    _this_thread: std::marker::PhantomData<*const ()>,
+}
+
+impl Sandbox {
+    /// With private mount propagation, as most containers' hosts in a test have it.
+    ///
+    /// # Errors
+    /// What this machine lacks.
+    pub fn new() -> Result<Sandbox, String> {
+        Sandbox::with_propagation(libc::MS_PRIVATE)
+    }
+
+    /// With every mount shared, as systemd sets a host up: what rt mounts carelessly appears in the leak check.
+    ///
+    /// # Errors
+    /// What this machine lacks.
+    pub fn shared() -> Result<Sandbox, String> {
+        Sandbox::with_propagation(libc::MS_SHARED)
+    }
+
+    fn with_propagation(propagation: libc::c_ulong) -> Result<Sandbox, String> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        if sys::effective_uid() != 0 {
+            return Err("needs root".to_owned());
+        }
+        let what = |step: &'static str| move |error: std::io::Error| format!("{step}: {error}");
+        sys::unshare_mounts().map_err(what("a mount namespace of the test's own"))?;
+        let root = Path::new("/");
+        sys::mount("none", root, "", libc::MS_REC | libc::MS_PRIVATE, "")
+            .map_err(what("private mounts"))?;
+        mount_cgroups().map_err(what("a cgroup2 hierarchy"))?;
+        sys::mount("run", Path::new("/run"), "tmpfs", 0, "mode=755")
+            .map_err(what("a tmpfs on /run"))?;
+        let dir = PathBuf::from("/run/t");
+        fs::create_dir(&dir).map_err(what("the scratch directory"))?;
+        sys::mount("scratch", &dir, "tmpfs", 0, "mode=755").map_err(what("the scratch tmpfs"))?;
+        sys::mount("none", root, "", libc::MS_REC | propagation, "")
+            .map_err(what("propagation"))?;
+        fs::copy(probe_bin(), dir.join("probe")).map_err(what("the probe"))?;
+        let cgroup = format!(
+            "/rt-test-{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
+        fs::create_dir(format!("{CGROUPS}{cgroup}")).map_err(what("the test's cgroup"))?;
+        let before = Before::take(&dir);
+        Ok(Sandbox {
+            dir,
+            cgroup,
+            user: None,
+            calls: Cell::new(0),
+            before,
+            _this_thread: std::marker::PhantomData,
+        })
+    }
+
+    /// Makes every later call that of this unprivileged user, with a scratch directory and an XDG_RUNTIME_DIR of its own.
+    #[must_use]
+    pub fn as_user(mut self, uid: u32) -> Sandbox {
+        let (home, runtime) = (
+            self.dir.join(format!("user-{uid}")),
+            self.dir.join(format!("xdg-{uid}")),
+        );
+        for dir in [&home, &runtime] {
+            fs::create_dir(dir).expect("a scratch directory");
+            chown(dir, Some(uid), Some(uid)).expect("chown");
+            fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).expect("chmod");
+        }
+        self.user = Some(uid);
+        self
+    }
+
+    pub fn user(&self) -> Option<u32> {
+        self.user
+    }
+
+    /// The scratch tmpfs; the user's part of it if there is a user.
+    pub fn dir(&self) -> PathBuf {
+        self.user
+            .map_or(self.dir.clone(), |uid| self.dir.join(format!("user-{uid}")))
+    }
+
+    /// Where this sandbox's rt keeps its state.
+    pub fn state_dir(&self) -> PathBuf {
+        self.user.map_or(self.dir.join("state"), |uid| {
+            self.dir.join(format!("xdg-{uid}/rt"))
+        })
+    }
+
+    /// The probe on the scratch filesystem: rootfs link to it, and hooks may call it.
+    pub fn probe(&self) -> PathBuf {
+        self.dir.join("probe")
+    }
+
+    /// The test's cgroup in the hierarchy; every bundle's cgroup is below it.
+    pub fn cgroup(&self) -> &str {
+        &self.cgroup
+    }
+
+    pub fn cgroup_dir(&self, id: &str) -> PathBuf {
+        PathBuf::from(format!("{CGROUPS}{}/{id}", self.cgroup))
+    }
+
+    /// Whether the hierarchy has this controller at its root.
+    pub fn has_controller(&self, name: &str) -> bool {
+        let all = fs::read_to_string(format!("{CGROUPS}/cgroup.controllers")).unwrap_or_default();
+        all.split_whitespace().any(|controller| controller == name)
+    }
+
+    /// A bundle with the default config; nothing is written before it is used.
+    pub fn bundle(&self, id: &str) -> Bundle<'_> {
+        Bundle::new(self, id)
+    }
+
+    /// rt with this sandbox's `--root`, ready to be changed and given to [`Sandbox::finish`] or [`Sandbox::spawn`].
+    pub fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
+        let mut command = Command::new(rt_bin());
+        command
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .stdin(no_input());
+        if let Some(uid) = self.user {
+            // std also clears the supplementary groups when root changes user.
+            command
+                .uid(uid)
+                .gid(uid)
+                .env("XDG_RUNTIME_DIR", self.dir.join(format!("xdg-{uid}")));
+        }
+        command
+            .current_dir(self.dir())
+            .arg("--root")
+            .arg(self.state_dir())
+            .args(args);
+        command
+    }
+
+    /// Calls rt and waits for it, with a time limit.
+    #[track_caller]
+    pub fn rt<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Outcome {
+        self.finish(self.command(args))
+    }
+
+    #[track_caller]
+    pub fn finish(&self, command: Command) -> Outcome {
+        self.spawn(command).wait()
+    }
+
+    /// Starts a call and goes on; dropping it kills it.
+    #[track_caller]
+    pub fn spawn(&self, command: Command) -> Running {
+        self.calls.set(self.calls.get() + 1);
+        Running::start(command, self.dir.join(format!("call-{}", self.calls.get())))
+    }
+}
+
+/// Replaces whatever cgroup hierarchies there are by the second version alone; the namespace is the test's own.
+fn mount_cgroups() -> std::io::Result<()> {
+    let at = Path::new(CGROUPS);
+    // Layers may lie on one another; sysfs itself is the end.
+    while sys::detach(at).is_ok() {}
+    sys::mount(
+        "cgroup2",
+        at,
+        "cgroup2",
+        libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC,
+        "",
+    )
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        let found = leaks::find(
+            &self.before,
+            &self.dir,
+            &self.state_dir(),
+            Path::new(&format!("{CGROUPS}{}", self.cgroup)),
+        );
+        leaks::clean(
+            &self.before,
+            Path::new(&format!("{CGROUPS}{}", self.cgroup)),
+        );
+        if found.is_empty() {
+            return;
+        }
+        let list = format!("left behind:\n  {}", found.join("\n  "));
+        if std::thread::panicking() {
+            eprintln!("{list}");
+        } else {
+            panic!("{list}");
+        }
+    }
+}
