@@ -2,18 +2,76 @@
 
 mod cgroups;
 pub mod cli;
+mod commands;
+mod confine;
 mod fault;
+mod hooks;
+mod host;
+mod launch;
 mod log;
+mod namespaces;
+mod net;
+mod plan;
+mod proc;
 mod rootfs;
+mod seal;
 mod seccomp;
 mod spec;
+mod state;
 #[allow(unsafe_code)]
 mod sys;
 mod time;
 
+use cli::{Global, LogFormat, LogLevel, Usage};
+use commands::App;
+use log::Log;
 use std::process::ExitCode;
 
 /// Runs the command line of this process and returns its exit code.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let invocation = match cli::parse(std::env::args_os().collect()) {
+        Ok(invocation) => invocation,
+        Err(usage) => return explain(&usage),
+    };
+    let log = match open_log(&invocation.global) {
+        Ok(log) => log,
+        Err(error) => return fail(&Log::stderr(), &error, 1),
+    };
+    let code = commands::failure_code(&invocation.command);
+    if commands::needs_seal(&invocation)
+        && let Err(fault) = seal::ensure()
+    {
+        return fail(&log, &fault.into(), code);
+    }
+    let app = match App::new(invocation.global, log) {
+        Ok(app) => app,
+        Err((error, log)) => return fail(&log, &error, code),
+    };
+    match commands::run(&app, invocation.command) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => fail(&app.log, &error, code),
+    }
+}
+
+fn open_log(global: &Global) -> anyhow::Result<Log> {
+    let debug = global.log_level == Some(LogLevel::Debug);
+    Log::open(global.log.as_deref(), global.log_format == LogFormat::Json, debug)
+}
+
+fn fail(log: &Log, error: &anyhow::Error, code: u8) -> ExitCode {
+    log.error(error);
+    ExitCode::from(code)
+}
+
+/// A command line that makes no sense: told to the person, and to the log if there is one.
+fn explain(usage: &Usage) -> ExitCode {
+    if let Some(Ok(log)) = usage.global.as_ref().filter(|global| global.log.is_some()).map(open_log) {
+        log.record_error(&usage.message);
+    }
+    if usage.to_stderr {
+        eprint!("{}", usage.text);
+    } else {
+        print!("{}", usage.text);
+    }
+    ExitCode::from(usage.exit_code)
 }

@@ -1,7 +1,7 @@
 //! Where messages go: one error record on failure, warnings where nobody parses, debug lines on request.
 
 use crate::fault::Fault;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde_json::json;
 use std::fs::File;
 use std::io::Write;
@@ -19,13 +19,8 @@ pub struct Log {
 }
 
 impl Log {
-    /// Opens `--log` with `--log-format`.
-    pub fn open(path: Option<&Path>, format: &str, debug: bool) -> Result<Log> {
-        let json = match format {
-            "text" | "" => false,
-            "json" => true,
-            other => bail!("invalid log-format: {other}"),
-        };
+    /// Opens `--log`, for text or JSON.
+    pub fn open(path: Option<&Path>, json: bool, debug: bool) -> Result<Log> {
         let open = |path: &Path| {
             let mut options = File::options();
             options.create(true).append(true).mode(0o644).custom_flags(libc::O_CLOEXEC);
@@ -42,14 +37,21 @@ impl Log {
     /// The one error record, and the same text on standard error.
     pub fn error(&self, error: &anyhow::Error) {
         let message = format!("{error:#}").replace('\n', " ");
+        let fault = error.chain().find_map(|cause| cause.downcast_ref::<Fault>());
         if let Some(mut file) = self.file.as_ref() {
-            let fault = error.chain().find_map(|cause| cause.downcast_ref::<Fault>());
             let _ = file.write_all(self.record("error", &message, fault).as_bytes());
             eprintln!("{message}");
         } else if self.json {
-            eprint!("{}", self.record("error", &message, None));
+            eprint!("{}", self.record("error", &message, fault));
         } else {
             eprintln!("rt: {message}");
+        }
+    }
+
+    /// An error record alone, for what a person has been told in other words.
+    pub fn record_error(&self, message: &str) {
+        if let Some(mut file) = self.file.as_ref() {
+            let _ = file.write_all(self.record("error", message, None).as_bytes());
         }
     }
 

@@ -52,6 +52,22 @@ impl Record {
             .last()
             .is_some_and(|made| made.path == self.path && made.inode == self.inode)
     }
+
+    /// The record of directories that were about to be made (outermost first) when their maker died; `None` when the
+    /// cgroup itself was not made.
+    pub fn of_planned(planned: &[PathBuf]) -> Option<Record> {
+        use std::os::unix::fs::MetadataExt;
+        let inode = |path: &PathBuf| std::fs::metadata(path).ok().map(|meta| meta.ino());
+        let made: Vec<Made> =
+            planned.iter().filter_map(|path| Some(Made { path: path.clone(), inode: inode(path)? })).collect();
+        let last = made.last().filter(|made| Some(&made.path) == planned.last())?.clone();
+        Some(Record { path: last.path, inode: last.inode, made, program: None })
+    }
+
+    /// True when the cgroup was told to freeze.
+    pub fn is_frozen(&self) -> bool {
+        std::fs::read(self.path.join("cgroup.freeze")).is_ok_and(|text| text.starts_with(b"1"))
+    }
 }
 
 impl Cgroup {

@@ -61,6 +61,18 @@ impl Cgroup {
     }
 }
 
+impl Cgroup {
+    /// Which directories [`Cgroup::create`] will have to make, absolute and outermost first: kept on disk before they
+    /// are made, so that a maker who is killed in between leaves nothing unknown.
+    pub fn missing(hierarchy: &Hierarchy, plan: &CgroupPlan) -> Vec<PathBuf> {
+        let absent = |path: &&Path| fstatat(&hierarchy.root, *path, AtFlags::AT_SYMLINK_NOFOLLOW) == Err(Errno::ENOENT);
+        let levels = plan.path.ancestors().filter(|level| !level.as_os_str().is_empty());
+        let mut missing: Vec<PathBuf> = levels.take_while(absent).map(|level| hierarchy.mount.join(level)).collect();
+        missing.reverse();
+        missing
+    }
+}
+
 /// Makes the directory, with its parents only if need be; returns those made, outermost first.
 fn make(hierarchy: &Hierarchy, path: &Path) -> Result<Vec<PathBuf>, Errno> {
     match make_directory(hierarchy, path) {

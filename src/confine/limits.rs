@@ -12,9 +12,6 @@ pub struct Limit {
     pub hard: u64,
 }
 
-const fn row(kind: PosixRlimitType, resource: libc::__rlimit_resource_t, name: &'static str) -> Row {
-    Row { kind, resource: resource as i32, name }
-}
 
 struct Row {
     kind: PosixRlimitType,
@@ -23,22 +20,22 @@ struct Row {
 }
 
 const TABLE: [Row; 16] = [
-    row(PosixRlimitType::RlimitAs, libc::RLIMIT_AS, "RLIMIT_AS"),
-    row(PosixRlimitType::RlimitCore, libc::RLIMIT_CORE, "RLIMIT_CORE"),
-    row(PosixRlimitType::RlimitCpu, libc::RLIMIT_CPU, "RLIMIT_CPU"),
-    row(PosixRlimitType::RlimitData, libc::RLIMIT_DATA, "RLIMIT_DATA"),
-    row(PosixRlimitType::RlimitFsize, libc::RLIMIT_FSIZE, "RLIMIT_FSIZE"),
-    row(PosixRlimitType::RlimitLocks, libc::RLIMIT_LOCKS, "RLIMIT_LOCKS"),
-    row(PosixRlimitType::RlimitMemlock, libc::RLIMIT_MEMLOCK, "RLIMIT_MEMLOCK"),
-    row(PosixRlimitType::RlimitMsgqueue, libc::RLIMIT_MSGQUEUE, "RLIMIT_MSGQUEUE"),
-    row(PosixRlimitType::RlimitNice, libc::RLIMIT_NICE, "RLIMIT_NICE"),
-    row(PosixRlimitType::RlimitNofile, libc::RLIMIT_NOFILE, "RLIMIT_NOFILE"),
-    row(PosixRlimitType::RlimitNproc, libc::RLIMIT_NPROC, "RLIMIT_NPROC"),
-    row(PosixRlimitType::RlimitRss, libc::RLIMIT_RSS, "RLIMIT_RSS"),
-    row(PosixRlimitType::RlimitRtprio, libc::RLIMIT_RTPRIO, "RLIMIT_RTPRIO"),
-    row(PosixRlimitType::RlimitRttime, libc::RLIMIT_RTTIME, "RLIMIT_RTTIME"),
-    row(PosixRlimitType::RlimitSigpending, libc::RLIMIT_SIGPENDING, "RLIMIT_SIGPENDING"),
-    row(PosixRlimitType::RlimitStack, libc::RLIMIT_STACK, "RLIMIT_STACK"),
+    Row { kind: PosixRlimitType::RlimitAs, resource: libc::RLIMIT_AS as i32, name: "RLIMIT_AS" },
+    Row { kind: PosixRlimitType::RlimitCore, resource: libc::RLIMIT_CORE as i32, name: "RLIMIT_CORE" },
+    Row { kind: PosixRlimitType::RlimitCpu, resource: libc::RLIMIT_CPU as i32, name: "RLIMIT_CPU" },
+    Row { kind: PosixRlimitType::RlimitData, resource: libc::RLIMIT_DATA as i32, name: "RLIMIT_DATA" },
+    Row { kind: PosixRlimitType::RlimitFsize, resource: libc::RLIMIT_FSIZE as i32, name: "RLIMIT_FSIZE" },
+    Row { kind: PosixRlimitType::RlimitLocks, resource: libc::RLIMIT_LOCKS as i32, name: "RLIMIT_LOCKS" },
+    Row { kind: PosixRlimitType::RlimitMemlock, resource: libc::RLIMIT_MEMLOCK as i32, name: "RLIMIT_MEMLOCK" },
+    Row { kind: PosixRlimitType::RlimitMsgqueue, resource: libc::RLIMIT_MSGQUEUE as i32, name: "RLIMIT_MSGQUEUE" },
+    Row { kind: PosixRlimitType::RlimitNice, resource: libc::RLIMIT_NICE as i32, name: "RLIMIT_NICE" },
+    Row { kind: PosixRlimitType::RlimitNofile, resource: libc::RLIMIT_NOFILE as i32, name: "RLIMIT_NOFILE" },
+    Row { kind: PosixRlimitType::RlimitNproc, resource: libc::RLIMIT_NPROC as i32, name: "RLIMIT_NPROC" },
+    Row { kind: PosixRlimitType::RlimitRss, resource: libc::RLIMIT_RSS as i32, name: "RLIMIT_RSS" },
+    Row { kind: PosixRlimitType::RlimitRtprio, resource: libc::RLIMIT_RTPRIO as i32, name: "RLIMIT_RTPRIO" },
+    Row { kind: PosixRlimitType::RlimitRttime, resource: libc::RLIMIT_RTTIME as i32, name: "RLIMIT_RTTIME" },
+    Row { kind: PosixRlimitType::RlimitSigpending, resource: libc::RLIMIT_SIGPENDING as i32, name: "RLIMIT_SIGPENDING" },
+    Row { kind: PosixRlimitType::RlimitStack, resource: libc::RLIMIT_STACK as i32, name: "RLIMIT_STACK" },
 ];
 
 /// Plans `process.rlimits`: "If rlimits contains duplicated entries with same type, the runtime MUST generate an

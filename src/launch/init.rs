@@ -121,7 +121,7 @@ fn enter_namespaces(inherited: &Inherited) -> Result<OwnedFd, Fault> {
 }
 
 /// The container's root makes the mounts and files, where it is mapped.
-fn become_root() -> Result<(), Fault> {
+pub fn become_root() -> Result<(), Fault> {
     let what = || "cannot become root of the user namespace".to_owned();
     let mapped = |result: nix::Result<()>| match result {
         Err(nix::errno::Errno::EINVAL) => Ok(()),

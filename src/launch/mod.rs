@@ -1,10 +1,12 @@
 //! Making a container's init, from both sides of the clone.
 
 pub mod channel;
+mod enter;
 mod hooks_inside;
 mod init;
 mod joiner;
 mod parent;
 pub mod rendezvous;
 
+pub use enter::{Entry, enter};
 pub use parent::{Launched, Site, launch, write_pid_file};

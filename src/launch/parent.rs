@@ -18,6 +18,7 @@ use crate::sys::exec::exit_now;
 use crate::sys::shared::FaultPage;
 use anyhow::Result;
 use nix::errno::Errno;
+use nix::unistd::Pid;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -136,7 +137,7 @@ impl Making {
         let Some(init) = &self.init else { return Ok(()) };
         let plan = site.plan;
         if let Some(score) = plan.process.as_ref().and_then(|process| process.oom_score_adj) {
-            set_oom_score(site, init, score)?;
+            set_oom_score(site.host, site.log, init.pid, score)?;
         }
         if self.split.init & namespaces::USER != 0 {
             self.map(site, init)?;
@@ -225,8 +226,8 @@ impl Making {
     fn death(&mut self, site: &Site) -> Fault {
         let child = self.joiner.take().or_else(|| self.init.take());
         let ended = child.and_then(|child| wait(child.pidfd.as_fd()).ok());
-        if let Some(text) = site.cgroup.as_ref().and_then(Cgroup::oom_report) {
-            return Fault::new("init", format!("init was killed by the OOM killer: {text}"))
+        if let Some(text) = site.cgroup.as_ref().and_then(Cgroup::oom_note) {
+            return Fault::new("init", format!("init is gone: {text}"))
                 .hint("raise linux.resources.memory.limit");
         }
         match ended {
@@ -246,11 +247,12 @@ impl Making {
     }
 }
 
-fn set_oom_score(site: &Site, init: &Child, score: i32) -> Result<()> {
-    match crate::proc::write(site.host.proc(), &format!("{}/oom_score_adj", init.pid), score.to_string().as_bytes()) {
+/// Sets the score of another process, as far as the caller may.
+pub fn set_oom_score(host: &Host, log: &Log, pid: Pid, score: i32) -> Result<()> {
+    match crate::proc::write(host.proc(), &format!("{pid}/oom_score_adj"), score.to_string().as_bytes()) {
         // Only the host's root may lower it, and engines always send a value.
-        Err(Errno::EACCES | Errno::EPERM) if site.host.rootless() => {
-            site.log.warn(&format!("process.oomScoreAdj: {score} is below our own, which only the host's root may set"));
+        Err(Errno::EACCES | Errno::EPERM) if host.rootless() => {
+            log.warn(&format!("process.oomScoreAdj: {score} is below our own, which only the host's root may set"));
             Ok(())
         }
         result => Ok(result.during("oom_score_adj", || format!("process.oomScoreAdj: cannot set {score}"))?),

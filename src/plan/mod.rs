@@ -28,7 +28,8 @@ pub struct Options {
 pub struct Facts {
     /// Our own cgroup, as `/proc/self/cgroup` names it.
     pub own_cgroup: PathBuf,
-    pub hybrid: bool,
+    /// There is a cgroup v2 hierarchy that we may use.
+    pub has_cgroups: bool,
     pub apparmor: bool,
     pub selinux: bool,
     pub privileged: bool,
@@ -156,12 +157,20 @@ fn cgroup(
 ) -> Result<Option<CgroupPlan>> {
     let linux = spec.linux().as_ref();
     let resources = linux.and_then(|linux| linux.resources().as_ref());
-    if options.manager == cgroups::Manager::Disabled {
+    if !facts.has_cgroups {
         return Ok(None);
     }
-    let path = linux.and_then(|linux| linux.cgroups_path().as_deref());
-    let plan = cgroups::plan(resources, path, options, facts, delegate_to(spec, namespaces), warnings);
-    plan.map(Some).context("cgroup")
+    let plan = cgroups::plan(&cgroups::Request {
+        manager: options.manager,
+        resources,
+        cgroups_path: linux.and_then(|linux| linux.cgroups_path().as_deref()),
+        id: &options.id,
+        own: &facts.own_cgroup,
+        owner: delegate_to(spec, namespaces),
+        initial_user_namespace: !facts.in_user_namespace,
+    })?;
+    warnings.extend(plan.warnings.iter().cloned());
+    Ok(Some(plan))
 }
 
 /// The host's user to whom the cgroup is handed over: the container's, where it sees its cgroup writable and alone

@@ -15,4 +15,4 @@ mod record;
 
 pub use directory::{Directory, Root};
 pub use identity::Identity;
-pub use record::{Record, Status};
+pub use record::{Record, Status, Told};

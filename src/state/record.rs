@@ -28,6 +28,9 @@ pub struct Record {
     /// Absent where the container has no cgroup of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cgroup: Option<cgroups::Record>,
+    /// The cgroup directories about to be made, outermost first, until `cgroup` says what came of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cgroup_planned: Vec<PathBuf>,
     /// Which kinds of hooks later commands have to run, so that they need not parse the configuration.
     #[serde(default, skip_serializing_if = "is_false")]
     pub poststart: bool,
@@ -42,6 +45,12 @@ pub struct Record {
     /// Whether killing init kills all its processes, because it has a pid namespace of its own.
     #[serde(default, skip_serializing_if = "is_false")]
     pub own_pids: bool,
+    /// Whether init was moved into its root with chroot(2): joining its mount namespace is then not enough.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub chrooted: bool,
+    /// Whether the container has a session keyring of its own.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub keyring: bool,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
 }

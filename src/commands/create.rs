@@ -1,0 +1,197 @@
+//! `create`, and what `run` shares with it.
+
+use super::{App, destroy};
+use crate::cgroups::{self, Cgroup, Hierarchy};
+use crate::cli::CreateArgs;
+use crate::fault::During;
+use crate::host::Host;
+use crate::launch::{Launched, Site, launch};
+use crate::plan::{self, Facts, Options, Plan};
+use crate::spec::{self, Config};
+use crate::state::{Directory, Identity, Record};
+use anyhow::{Context, Result, bail};
+use std::path::{Path, PathBuf};
+
+pub fn run(app: &App, args: &CreateArgs) -> Result<u8> {
+    make(app, args, Mode::Create)?;
+    Ok(0)
+}
+
+/// How far a new container is brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Its init waits for `start`.
+    Create,
+    /// Its program runs, and rt ends.
+    RunDetached,
+    /// Its program runs, and rt stays.
+    RunForeground,
+}
+
+/// A container that was made.
+pub struct Made {
+    pub host: Host,
+    pub config: Config,
+    pub plan: Plan,
+    pub dir: Directory,
+    pub launched: Launched,
+}
+
+/// Makes a container. If anything fails, all that was made is removed again.
+pub fn make(app: &App, args: &CreateArgs, mode: Mode) -> Result<Made> {
+    spec::ids::check(&args.id)?;
+    let host = Host::probe()?;
+    let preserve_fds = args.preserve_fds + listen_fds();
+    check_preserved(preserve_fds)?;
+    let config = spec::load(args.bundle.as_deref().unwrap_or(Path::new(".")), args.config.as_deref())?;
+    let options = Options {
+        id: args.id.clone(),
+        no_pivot: args.no_pivot,
+        no_new_keyring: args.no_new_keyring,
+        manager: app.manager(),
+        preserve_fds,
+    };
+    let hierarchy = match options.manager {
+        cgroups::Manager::Disabled => None,
+        _ => hierarchy(app, &host)?,
+    };
+    let facts = facts(&config, &host, hierarchy.as_ref(), options.manager)?;
+    let mut warnings = config.warnings.clone();
+    let plan = plan::plan(&config, options, &facts, &mut warnings)?;
+    terminal_rules(args, &plan, mode)?;
+    for warning in &warnings {
+        app.log.warn(warning);
+    }
+    let dir = app.root.create(&args.id)?;
+    match furnish(app, args, mode, &host, &config, &plan, &dir, hierarchy.as_ref()) {
+        Ok(launched) => Ok(Made { host, config, plan, dir, launched }),
+        Err(error) => {
+            destroy::unmake(&app.log, &plan, dir);
+            Err(error)
+        }
+    }
+}
+
+#[allow(clippy::too_many_arguments)]
+fn furnish(
+    app: &App,
+    args: &CreateArgs,
+    mode: Mode,
+    host: &Host,
+    config: &Config,
+    plan: &Plan,
+    dir: &Directory,
+    hierarchy: Option<&Hierarchy>,
+) -> Result<Launched> {
+    let mut record = first_record(plan, host)?;
+    let planned = hierarchy.zip(plan.cgroup.as_ref());
+    if let Some((hierarchy, cgroup)) = planned {
+        record.cgroup_planned = Cgroup::missing(hierarchy, cgroup);
+    }
+    dir.write(&record)?;
+    dir.write_config(&config.text)?;
+    let cgroup = match planned {
+        Some((hierarchy, cgroup)) => Cgroup::create(hierarchy, cgroup, app.rootless(host))?,
+        None => None,
+    };
+    record.cgroup = cgroup.as_ref().map(Cgroup::record);
+    record.cgroup_planned.clear();
+    let site = Site {
+        host,
+        log: &app.log,
+        plan,
+        dir,
+        record,
+        run: mode != Mode::Create,
+        pid_file: args.pid_file.as_deref(),
+        cgroup,
+    };
+    launch(site).map_err(|(error, site)| {
+        destroy::unmake_cgroup(&app.log, site.cgroup);
+        error
+    })
+}
+
+/// What is on disk before anything else is made.
+fn first_record(plan: &Plan, host: &Host) -> Result<Record> {
+    Ok(Record {
+        id: plan.id.clone(),
+        oci_version: plan.oci_version.clone(),
+        bundle: plan.bundle.clone(),
+        rootfs: plan.root.path.clone(),
+        created: crate::time::rfc3339_now(9),
+        owner: nix::unistd::getuid().as_raw(),
+        creator: Identity::own(host.proc()).during("state", || "cannot identify ourselves".to_owned())?,
+        init: None,
+        cgroup: None,
+        cgroup_planned: Vec::new(),
+        poststart: !plan.hooks.poststart.is_empty(),
+        poststop: !plan.hooks.poststop.is_empty(),
+        no_process: plan.process.is_none(),
+        program: plan.process.as_ref().map(|p| p.args[0].to_string_lossy().into_owned()).unwrap_or_default(),
+        own_pids: plan.namespaces.makes(crate::namespaces::PID),
+        chrooted: plan.enter != crate::rootfs::Enter::Pivot,
+        keyring: plan.process.as_ref().is_some_and(|process| process.keyring.is_some()),
+        annotations: plan.annotations.clone(),
+    })
+}
+
+/// The cgroup hierarchy. Without privilege a host that has none is no reason to fail.
+fn hierarchy(app: &App, host: &Host) -> Result<Option<Hierarchy>> {
+    match Hierarchy::detect() {
+        Ok(hierarchy) => Ok(Some(hierarchy)),
+        Err(error) if app.rootless(host) => {
+            app.log.debug(|| format!("no cgroup: {error:#}"));
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// What the plan needs to know of the host, looked up only where the configuration makes it matter.
+pub fn facts(config: &Config, host: &Host, hierarchy: Option<&Hierarchy>, manager: cgroups::Manager) -> Result<Facts> {
+    let linux = config.spec.linux().as_ref();
+    let process = config.spec.process().as_ref();
+    let path = linux.and_then(|linux| linux.cgroups_path().as_deref());
+    let own_cgroup = match hierarchy {
+        Some(hierarchy) if cgroups::Request::needs_own(manager, path) => hierarchy.own_path()?,
+        _ => PathBuf::new(),
+    };
+    Ok(Facts {
+        own_cgroup,
+        has_cgroups: hierarchy.is_some(),
+        apparmor: process.is_some_and(|process| process.apparmor_profile().is_some()) && host.apparmor(),
+        selinux: process.is_some_and(|process| process.selinux_label().is_some()) && host.selinux(),
+        privileged: host.privileged,
+        in_user_namespace: host.in_user_namespace(),
+    })
+}
+
+/// Which of runc's rules about terminals the call breaks.
+fn terminal_rules(args: &CreateArgs, plan: &Plan, mode: Mode) -> Result<()> {
+    let terminal = plan.process.as_ref().is_some_and(|process| process.terminal);
+    match (terminal, &args.console_socket, mode) {
+        (true, None, Mode::Create | Mode::RunDetached) => {
+            bail!("cannot allocate tty if runc will detach without setting console socket (use --console-socket)")
+        }
+        (false, Some(_), _) | (true, Some(_), Mode::RunForeground) => {
+            bail!("cannot use console socket if runc will not detach or allocate tty")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// How many descriptors a caller passes by socket activation (sd_listen_fds(3)).
+fn listen_fds() -> u32 {
+    std::env::var("LISTEN_FDS").ok().and_then(|count| count.parse().ok()).unwrap_or(0)
+}
+
+fn check_preserved(count: u32) -> Result<()> {
+    for k in 0..count {
+        let path = format!("/proc/self/fd/{}", 3 + k);
+        if !Path::new(&path).exists() {
+            bail!("unable to stat preserved-fd {} (of {count})", k + 1);
+        }
+    }
+    Ok(())
+}

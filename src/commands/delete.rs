@@ -1,0 +1,36 @@
+//! `delete`: removes a stopped container, with `--force` any.
+
+use super::{App, destroy};
+use crate::cli::DeleteArgs;
+use crate::host::Host;
+use crate::state::Status;
+use anyhow::{Result, bail};
+use std::os::fd::AsFd;
+
+pub fn run(app: &App, args: &DeleteArgs) -> Result<u8> {
+    let dir = match app.root.open(&args.id) {
+        Ok(dir) => dir,
+        Err(error) if args.force && error.to_string().contains("does not exist") => return Ok(0),
+        Err(error) => return Err(error),
+    };
+    dir.lock()?;
+    let Some(record) = dir.read()? else {
+        // Its maker died before it wrote down a single thing, and so had made nothing.
+        dir.remove()?;
+        if args.force {
+            return Ok(0);
+        }
+        bail!("container does not exist: {} (what an interrupted creation left is removed)", args.id);
+    };
+    let host = Host::probe()?;
+    let (status, init) = dir.status(&record, host.proc());
+    match status {
+        Status::Stopped | Status::Created => {}
+        _ if args.force => {}
+        other => bail!("cannot delete container {} that is not stopped: {other}", args.id),
+    }
+    let cgroup = destroy::open_cgroup(&record)?;
+    destroy::kill_all(&record, init.as_ref().map(AsFd::as_fd), cgroup.as_ref())?;
+    destroy::remove(&app.log, dir, &record, cgroup)?;
+    Ok(0)
+}

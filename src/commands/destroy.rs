@@ -1,0 +1,117 @@
+//! Ending a container and removing what rt made for it.
+
+use crate::cgroups::{self, Cgroup};
+use crate::hooks;
+use crate::log::Log;
+use crate::plan::Plan;
+use crate::spec::load::parse_spec;
+use crate::state::{Directory, Record, Status};
+use crate::sys::clone::pidfd_send_signal;
+use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+use std::time::Duration;
+
+/// How long killed processes may take to be gone.
+const KILL_WAIT: Duration = Duration::from_secs(10);
+
+/// Kills init and, where it does not take them along, all other processes of the container; waits until init is gone.
+pub fn kill_all(record: &Record, init: Option<BorrowedFd>, cgroup: Option<&Cgroup>) -> Result<()> {
+    if let Some(init) = init {
+        match pidfd_send_signal(init, libc::SIGKILL) {
+            Ok(()) | Err(Errno::ESRCH) => {}
+            Err(errno) => Err(errno).with_context(|| format!("cannot kill the init of container {}", record.id))?,
+        }
+    }
+    if let Some(cgroup) = cgroup.filter(|cgroup| cgroup.record().is_made())
+        && (init.is_none() || !record.own_pids)
+    {
+        cgroup.kill()?;
+    }
+    let Some(init) = init else { return Ok(()) };
+    let mut fds = [PollFd::new(init, PollFlags::POLLIN)];
+    let limit = PollTimeout::try_from(KILL_WAIT).unwrap_or(PollTimeout::MAX);
+    if poll(&mut fds, limit)? == 0 {
+        let pid = record.init.as_ref().map_or(0, |init| init.pid);
+        bail!("container init still running: pid {pid} has not died {} s after SIGKILL", KILL_WAIT.as_secs());
+    }
+    Ok(())
+}
+
+/// The container's cgroup, if rt recorded one and it still exists.
+pub fn open_cgroup(record: &Record) -> Result<Option<Cgroup>> {
+    match &record.cgroup {
+        Some(cgroup) => Cgroup::open(cgroup),
+        None => match cgroups::Record::of_planned(&record.cgroup_planned) {
+            // Its maker died between the first record and the last.
+            Some(cgroup) => Cgroup::open(&cgroup),
+            None => Ok(None),
+        },
+    }
+}
+
+/// Removes all of a container whose init is dead: cgroup, directory, then the poststop hooks run.
+pub fn remove(log: &Log, dir: Directory, record: &Record, cgroup: Option<Cgroup>) -> Result<()> {
+    if let Some(cgroup) = cgroup {
+        cgroup.remove(KILL_WAIT)?;
+    }
+    let config = if record.poststop { dir.config().ok() } else { None };
+    dir.remove()?;
+    if let Some(config) = config {
+        poststop(log, record, &config);
+    }
+    Ok(())
+}
+
+/// A poststop hook that fails is only a warning, and the others still run (runtime.md, "Lifecycle").
+fn poststop(log: &Log, record: &Record, config: &str) {
+    let plans = parse_spec(config, &mut Vec::new()).and_then(|spec| hooks::plan(&spec));
+    match plans {
+        Ok(plans) => run_poststop(log, record, &plans.poststop),
+        Err(error) => log.warn(&format!("poststop hooks cannot be run: {error:#}")),
+    }
+}
+
+fn run_poststop(log: &Log, record: &Record, hooks: &[hooks::HookPlan]) {
+    let state = record.for_hooks(Status::Stopped, 0);
+    for (i, hook) in hooks.iter().enumerate() {
+        let one = std::slice::from_ref(hook);
+        if let Err(fault) = hooks::run(one, "poststop", &state, Some(record.bundle.as_path()), &|| Ok(())) {
+            log.warn(&fault.to_string().replacen("#0", &format!("#{i}"), 1));
+        }
+    }
+}
+
+/// After a failed create: init is dead already, and so what is left is the directory and the poststop hooks.
+pub fn unmake(log: &Log, plan: &Plan, dir: Directory) {
+    let record = dir.read().ok().flatten();
+    if let Err(error) = dir.remove() {
+        log.debug(|| format!("{error:#}"));
+    }
+    if let Some(record) = record {
+        run_poststop(log, &record, &plan.hooks.poststop);
+    }
+}
+
+/// After a failed create: whatever still lives in the cgroup is killed, and the cgroup removed.
+pub fn unmake_cgroup(log: &Log, cgroup: Option<Cgroup>) {
+    let Some(cgroup) = cgroup else { return };
+    let made = cgroup.record().is_made();
+    let result = if made { cgroup.kill() } else { Ok(()) }.and_then(|()| cgroup.remove(KILL_WAIT));
+    if let Err(error) = result {
+        log.warn(&format!("{error:#}"));
+    }
+}
+
+/// The working directory of hooks that run in rt's own namespaces.
+pub fn bundle_of(record: &Record) -> Option<&Path> {
+    Some(record.bundle.as_path())
+}
+
+/// Kills and removes: what `run` does when something fails after the program has started.
+pub fn end(log: &Log, dir: Directory, record: &Record, init: BorrowedFd, cgroup: Option<Cgroup>) -> Result<()> {
+    kill_all(record, Some(init.as_fd()), cgroup.as_ref())?;
+    remove(log, dir, record, cgroup)
+}

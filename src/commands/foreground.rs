@@ -1,0 +1,63 @@
+//! Staying with a process in the foreground, for `run` and `exec`.
+
+use crate::sys::clone::{Child, Ended, pidfd_send_signal, wait};
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use nix::unistd::Pid;
+use std::os::fd::AsFd;
+
+/// Signals are blocked, and wait to be forwarded.
+pub struct Foreground {
+    mask: SigSet,
+}
+
+impl Foreground {
+    /// Blocks all signals. To be called before there is a child, so that none that is meant for it falls between.
+    pub fn begin() -> Result<Foreground> {
+        let mask = SigSet::all();
+        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&mask), None).context("cannot block signals")?;
+        Ok(Foreground { mask })
+    }
+
+    /// Forwards every signal to `child` and reaps orphans until the child has ended. Its end is read from its pidfd,
+    /// and cannot be missed however fast it is.
+    pub fn stay(&self, child: &Child) -> Result<Ended> {
+        let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
+        let signals = SignalFd::with_flags(&self.mask, flags).context("cannot watch signals")?;
+        let pidfd = child.pidfd.as_fd();
+        loop {
+            let mut fds = [PollFd::new(pidfd, PollFlags::POLLIN), PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut fds, PollTimeout::NONE) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno).context("cannot wait for the container"),
+            }
+            if fds[0].any().unwrap_or(false) {
+                return wait(pidfd).context("cannot learn how the process ended");
+            }
+            while let Ok(Some(info)) = signals.read_signal() {
+                match info.ssi_signo as i32 {
+                    libc::SIGCHLD => reap_others(child.pid),
+                    libc::SIGWINCH | libc::SIGURG => {}
+                    signal => drop(pidfd_send_signal(pidfd, signal)),
+                }
+            }
+        }
+    }
+}
+
+/// Reaps orphans that came to us as the subreaper, but never init, whose status is still wanted.
+fn reap_others(init: Pid) {
+    let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    while let Ok(status) = waitid(Id::All, look) {
+        match status.pid() {
+            Some(pid) if pid != init && status != WaitStatus::StillAlive => {
+                let _ = waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG);
+            }
+            _ => return,
+        }
+    }
+}

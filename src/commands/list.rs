@@ -1,0 +1,78 @@
+//! `list`: all containers of the root directory.
+
+use super::{App, print};
+use crate::cli::{ListArgs, ListFormat};
+use crate::host::Host;
+use crate::state::Record;
+use anyhow::{Context, Result};
+use nix::unistd::{Uid, User};
+use std::fmt::Write;
+
+pub fn run(app: &App, args: &ListArgs) -> Result<u8> {
+    let ids = match app.root.ids() {
+        Ok(ids) => ids,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && app.global.root.is_none() => Vec::new(),
+        Err(error) => return Err(error).with_context(|| format!("--root {}", app.root.path.display())),
+    };
+    if args.quiet {
+        return print(&ids.iter().map(|id| format!("{id}\n")).collect::<String>());
+    }
+    let host = Host::probe()?;
+    let mut found = Vec::with_capacity(ids.len());
+    for id in &ids {
+        match app.root.open(id).and_then(|dir| Ok((dir.record()?, dir))) {
+            Ok((record, dir)) => found.push((dir.status(&record, host.proc()).0, record)),
+            // One that is broken does not hide the others.
+            Err(error) => eprintln!("load container {id}: {error:#}"),
+        }
+    }
+    let told: Vec<_> = found.iter().map(|(status, record)| record.told(*status, owner(record))).collect();
+    match args.format {
+        // As Go prints an empty list; callers know it.
+        ListFormat::Json if told.is_empty() => print("null\n"),
+        ListFormat::Json => print(&(serde_json::to_string(&told)? + "\n")),
+        ListFormat::Table => {
+            let head = ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"].map(str::to_owned);
+            let row = |told: &crate::state::Told| {
+                let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+                let bundle = told.bundle.display().to_string();
+                let owner = told.owner.clone().unwrap_or_default();
+                [told.id.to_owned(), told.pid.to_string(), told.status.clone(), bundle, text(told.created), owner]
+            };
+            print(&table(&std::iter::once(head).chain(told.iter().map(row)).collect::<Vec<_>>()))
+        }
+    }
+}
+
+fn owner(record: &Record) -> String {
+    let user = User::from_uid(Uid::from_raw(record.owner)).ok().flatten();
+    user.map_or_else(|| format!("#{}", record.owner), |user| user.name)
+}
+
+/// Columns at least 12 wide, with three blanks between, as runc's.
+fn table(rows: &[[String; 6]]) -> String {
+    let mut text = String::new();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count() + 3).max().unwrap_or(0).max(12);
+    let widths: Vec<usize> = (0..5).map(width).collect();
+    for row in rows {
+        for (cell, width) in row.iter().zip(&widths) {
+            let _ = write!(text, "{cell:width$}");
+        }
+        text.push_str(&row[5]);
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn columns() {
+        let row = |id: &str| [id, "1", "running", "/b", "now", "root"].map(str::to_owned);
+        let text = super::table(&[row("a"), row(&"x".repeat(20))]);
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines[0].find("1 "), Some(23));
+        assert_eq!(lines[0].len(), lines[1].len());
+        assert!(lines[0].ends_with("root"));
+    }
+}

@@ -1,0 +1,121 @@
+//! One file per command. Each gets the [`App`] and its own arguments, and returns the exit code of rt.
+
+mod create;
+mod delete;
+mod destroy;
+mod exec;
+mod features;
+mod foreground;
+mod kill;
+mod list;
+mod run;
+mod spec;
+mod start;
+mod state;
+
+use crate::cli::{CgroupManager, Command, Global, Invocation, Rootless};
+use crate::host::Host;
+use crate::log::Log;
+use crate::state::Root;
+use anyhow::{Context, Result};
+use std::path::{Path, PathBuf};
+
+/// What all commands need: the log, the directory of containers, the global flags.
+pub struct App {
+    pub global: Global,
+    pub log: Log,
+    pub root: Root,
+}
+
+impl App {
+    /// Gives the log back where it fails.
+    pub fn new(global: Global, log: Log) -> Result<App, (anyhow::Error, Log)> {
+        let root = match &global.root {
+            Some(root) => std::path::absolute(root).with_context(|| format!("--root {}", root.display())),
+            None => default_root(),
+        };
+        match root {
+            Ok(path) => Ok(App { global, log, root: Root { path } }),
+            Err(error) => Err((error, log)),
+        }
+    }
+
+    /// Whether to go on where cgroups may not be managed (`--rootless`).
+    pub fn rootless(&self, host: &Host) -> bool {
+        match self.global.rootless {
+            Rootless::Yes => true,
+            Rootless::No => false,
+            Rootless::Auto => host.rootless(),
+        }
+    }
+
+    pub fn manager(&self) -> crate::cgroups::Manager {
+        match self.global.cgroup_manager {
+            CgroupManager::Cgroupfs => crate::cgroups::Manager::Cgroupfs,
+            CgroupManager::Systemd => crate::cgroups::Manager::Systemd,
+            CgroupManager::Disabled => crate::cgroups::Manager::Disabled,
+        }
+    }
+}
+
+/// `/run/rt`, or for an ordinary user `$XDG_RUNTIME_DIR/rt`.
+fn default_root() -> Result<PathBuf> {
+    let system = PathBuf::from("/run/rt");
+    let Some(runtime) = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty()) else { return Ok(system) };
+    let host = Host::probe()?;
+    let root_inside = || host.in_user_namespace() && std::env::var_os("USER").is_none_or(|user| user != "root");
+    if nix::unistd::geteuid().is_root() && !root_inside() {
+        return Ok(system);
+    }
+    let root = Path::new(&runtime).join("rt");
+    if !root.exists() {
+        use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+        let at = || format!("cannot make {}", root.display());
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&root).with_context(at)?;
+        // The sticky bit keeps cleaners of temporary files away (XDG Base Directory Specification).
+        std::fs::set_permissions(&root, std::fs::Permissions::from_mode(0o1700)).with_context(at)?;
+    }
+    Ok(root)
+}
+
+/// Runs one command. The exit code of a failure is the caller's affair.
+pub fn run(app: &App, command: Command) -> Result<u8> {
+    match command {
+        Command::Create(args) => create::run(app, &args).context("rt create failed"),
+        Command::Start(args) => start::run(app, &args.id),
+        Command::Run(args) => run::run(app, &args).context("rt run failed"),
+        Command::Exec(args) => exec::run(app, &args).context("exec failed"),
+        Command::State(args) => state::run(app, &args.id),
+        Command::Kill(args) => kill::run(app, &args),
+        Command::Delete(args) => delete::run(app, &args),
+        Command::List(args) => list::run(app, &args),
+        Command::Spec(args) => spec::run(&args),
+        Command::Features => print(&features::text()),
+        Command::Completion(shell) => print(shell.script()),
+        Command::Version => print(&version()),
+        Command::Help(text) => print(&text),
+    }
+}
+
+/// Whether this command starts processes of a container, and so must run from a sealed copy of rt.
+pub fn needs_seal(invocation: &Invocation) -> bool {
+    matches!(invocation.command, Command::Create(_) | Command::Run(_) | Command::Exec(_))
+}
+
+/// The exit code of a failed command: `exec` keeps 1 to 254 for the process (runc).
+pub fn failure_code(command: &Command) -> u8 {
+    if matches!(command, Command::Exec(_)) { 255 } else { 1 }
+}
+
+fn print(text: &str) -> Result<u8> {
+    use std::io::Write;
+    std::io::stdout().lock().write_all(text.as_bytes()).context("cannot write to standard output")?;
+    Ok(0)
+}
+
+/// As dockerd and CRI-O parse it: the name before " version ", the commit and the specification on lines of their own.
+fn version() -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    let commit = option_env!("RT_COMMIT").unwrap_or("unknown");
+    format!("rt version {version}\ncommit: {commit}\nspec: {}\n", features::NEWEST)
+}

@@ -1,0 +1,55 @@
+//! `run`: create and start in one, and in the foreground stay until the program has ended.
+
+use super::create::{self, Made, Mode};
+use super::{App, destroy, start};
+use crate::cli::RunArgs;
+use super::foreground::Foreground;
+use crate::sys::clone::{Ended, wait};
+use anyhow::{Context, Result};
+use std::os::fd::AsFd;
+
+pub fn run(app: &App, args: &RunArgs) -> Result<u8> {
+    if args.detach {
+        let made = create::make(app, &args.create, Mode::RunDetached)?;
+        after_start(app, made)?;
+        return Ok(0);
+    }
+    if !args.no_subreaper {
+        crate::sys::process::set_child_subreaper().context("cannot become the reaper of the container's orphans")?;
+    }
+    let foreground = Foreground::begin()?;
+    let made = create::make(app, &args.create, Mode::RunForeground)?;
+    let Some(made) = after_start(app, made)? else { return Ok(1) };
+    let ended = foreground.stay(&made.launched.init)?;
+    if let Some(note) = made.launched.cgroup.as_ref().and_then(|cgroup| cgroup.oom_note())
+        && ended == Ended::Signaled(libc::SIGKILL)
+    {
+        app.log.warn(&format!("the container was killed by the OOM killer: {note}"));
+    }
+    if !args.keep {
+        let Made { dir, launched, .. } = made;
+        if let Some(cgroup) = launched.cgroup.as_ref().filter(|c| !launched.record.own_pids && c.record().is_made()) {
+            cgroup.kill()?;
+        }
+        destroy::remove(&app.log, dir, &launched.record, launched.cgroup)?;
+    }
+    Ok(u8::try_from(ended.code()).unwrap_or(u8::MAX))
+}
+
+/// The poststart hooks; a container whose hooks fail is ended.
+fn after_start(app: &App, made: Made) -> Result<Option<Made>> {
+    if !made.launched.record.poststart {
+        return Ok(Some(made));
+    }
+    match start::poststart(&made.dir, &made.launched.record) {
+        Ok(()) => Ok(Some(made)),
+        Err(error) => {
+            let Made { dir, launched, .. } = made;
+            let init = launched.init;
+            let kill = destroy::end(&app.log, dir, &launched.record, init.pidfd.as_fd(), launched.cgroup);
+            let _ = wait(init.pidfd.as_fd());
+            kill?;
+            Err(error)
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! A process that joins a running container: `exec`.
+//!
+//! The parent joins what holds for its children only (pid, time, and first the user namespace where it has no rights
+//! without); the child is born in the container's cgroup and joins the rest with one setns(2).
+
+use super::channel::{self, Channel, Up};
+use super::parent::{clone_fault, set_oom_score};
+use crate::cgroups::Cgroup;
+use crate::confine::{self, ProcessPlan};
+use crate::fault::{During, Fault};
+use crate::host::Host;
+use crate::log::Log;
+use crate::namespaces::{self, KINDS, NamespacePlan};
+use crate::state::Record;
+use crate::sys::clone::{Child, Cloned, clone3, wait};
+use crate::sys::exec::exit_now;
+use crate::sys::process;
+use crate::sys::shared::FaultPage;
+use anyhow::Result;
+use nix::fcntl::{OFlag, openat};
+use nix::sched::{CloneFlags, setns};
+use nix::sys::signal::SigSet;
+use nix::sys::stat::{Mode, fstatat};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+const STAGE: &str = "join";
+
+/// What is to be run where.
+pub struct Entry<'a> {
+    pub host: &'a Host,
+    pub log: &'a Log,
+    pub record: &'a Record,
+    pub init: OwnedFd,
+    pub namespaces: NamespacePlan,
+    pub plan: &'a ProcessPlan,
+    pub cgroup: Option<Cgroup>,
+    /// Below the container's cgroup.
+    pub sub_cgroup: Option<&'a str>,
+    pub preserve_fds: u32,
+}
+
+/// Starts the process, and returns once it runs its program.
+pub fn enter(entry: Entry) -> Result<Child> {
+    let pid = entry.record.init.as_ref().map_or(0, |init| init.pid);
+    let home = open_cgroup(&entry, pid)?;
+    let root = if entry.record.chrooted { Some(open_root(pid)?) } else { None };
+    let page = FaultPage::inherited().during("clone", || "cannot map a shared page".to_owned())?;
+    let (ours, theirs) = channel::pair().during("clone", || "cannot make a socket pair".to_owned())?;
+    let kinds = kinds(&entry, pid);
+    // Before any process of the container can see us, and inherited by the child (CVE-2016-9962).
+    process::set_dumpable(false).during("process", || "cannot become undumpable".to_owned())?;
+    let early = kinds & if entry.host.privileged { EARLY } else { EARLY | namespaces::USER };
+    join(&entry.init, early)?;
+    let child = match clone3(0, home.as_ref().map(AsFd::as_fd)).map_err(|errno| clone_fault(errno, 0))? {
+        Cloned::Parent(child) => child,
+        Cloned::Child => {
+            drop(ours);
+            let inside = Inside { entry: &entry, kinds: kinds & !early, channel: &theirs, root, page: &page };
+            if let Err(fault) = inside.run() {
+                let _ = theirs.report(&Up::Failed(fault));
+            }
+            exit_now(255)
+        }
+    };
+    drop(theirs);
+    if let Some(score) = entry.plan.oom_score_adj {
+        set_oom_score(entry.host, entry.log, child.pid, score)?;
+    }
+    match attend(&entry, &ours, &page) {
+        Ok(()) => Ok(child),
+        Err(error) => {
+            let _ = wait(child.pidfd.as_fd());
+            Err(error)
+        }
+    }
+}
+
+/// What only takes hold in children.
+const EARLY: u64 = namespaces::PID | namespaces::TIME;
+
+fn join(init: &OwnedFd, kinds: u64) -> Result<(), Fault> {
+    if kinds == 0 {
+        return Ok(());
+    }
+    setns(init, CloneFlags::from_bits_retain(kinds as i32))
+        .during(STAGE, || "cannot join the container's namespaces".to_owned())
+}
+
+/// The namespaces of the container that are not ours. To join one's own user namespace is an error (setns(2)).
+fn kinds(entry: &Entry, pid: i32) -> u64 {
+    let listed = KINDS.iter().filter(|kind| entry.namespaces.has(kind.flag));
+    let inode = |name: &str| fstatat(entry.host.proc(), name, nix::fcntl::AtFlags::empty()).map(|stat| (stat.st_dev, stat.st_ino));
+    let differs = |kind: &&namespaces::Kind| {
+        kind.flag != namespaces::USER || inode(&format!("{pid}/ns/user")) != inode("self/ns/user")
+    };
+    listed.filter(differs).fold(0, |all, kind| all | kind.flag)
+}
+
+/// The cgroup that the process is born in: the container's, or init's own where the container has made sub-cgroups
+/// and its top may hold no process any more.
+fn open_cgroup(entry: &Entry, pid: i32) -> Result<Option<OwnedFd>, Fault> {
+    let Some(cgroup) = &entry.cgroup else { return Ok(None) };
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    if let Some(sub) = entry.sub_cgroup {
+        let sub_cgroup = openat(cgroup.fd(), sub, flags, Mode::empty());
+        return sub_cgroup.map(Some).during("cgroup", || format!("--cgroup {sub}: {}", cgroup.path().join(sub).display()));
+    }
+    let hands_down = cgroup.read("cgroup.subtree_control").is_some_and(|controllers| !controllers.trim().is_empty());
+    let path = if hands_down { init_cgroup(entry, cgroup, pid) } else { None };
+    match path {
+        Some(path) => nix::fcntl::open(&path, flags, Mode::empty()).map(Some).during("cgroup", || path.display().to_string()),
+        None => openat(cgroup.fd(), ".", flags, Mode::empty()).map(Some).during("cgroup", || cgroup.path().display().to_string()),
+    }
+}
+
+/// Where init is now, if that is below the container's own cgroup.
+fn init_cgroup(entry: &Entry, cgroup: &Cgroup, pid: i32) -> Option<PathBuf> {
+    let text = crate::proc::read(entry.host.proc(), &format!("{pid}/cgroup")).ok()?;
+    let own = text.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let hierarchy = crate::cgroups::Hierarchy::detect().ok()?;
+    let path = hierarchy.mount.join(own.trim_start_matches('/'));
+    path.starts_with(cgroup.path()).then_some(path)
+}
+
+/// Init's root, where its mount namespace alone does not lead there.
+fn open_root(pid: i32) -> Result<OwnedFd, Fault> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    nix::fcntl::open(Path::new(&format!("/proc/{pid}/root")), flags, Mode::empty())
+        .during(STAGE, || "cannot open the container's root".to_owned())
+}
+
+fn attend(entry: &Entry, channel: &Channel, page: &FaultPage) -> Result<()> {
+    loop {
+        match channel.listen().during("channel", || "cannot hear the new process".to_owned())? {
+            Up::Warn(text) => entry.log.warn(&text),
+            Up::Failed(fault) => return Err(fault.into()),
+            _ => {
+                let name = entry.plan.args[0].to_string_lossy();
+                return confine::failure(page, &name).map_or(Ok(()), |fault| Err(fault.into()));
+            }
+        }
+    }
+}
+
+/// The new process.
+struct Inside<'a> {
+    entry: &'a Entry<'a>,
+    kinds: u64,
+    channel: &'a Channel,
+    root: Option<OwnedFd>,
+    page: &'a FaultPage,
+}
+
+impl Inside<'_> {
+    fn run(mut self) -> Result<(), Fault> {
+        let plan = self.entry.plan;
+        process::default_signals();
+        SigSet::empty().thread_set_mask().during("signals", || "cannot unblock signals".to_owned())?;
+        let label = confine::open_label(plan, self.entry.host.proc())?;
+        join(&self.entry.init, self.kinds)?;
+        self.enter_root()?;
+        if self.entry.namespaces.has(namespaces::USER) {
+            super::init::become_root()?;
+        }
+        nix::unistd::setsid().during("session", || "cannot start a session".to_owned())?;
+        let preserved = 3..3 + self.entry.preserve_fds as i32;
+        let mut keep: Vec<i32> = preserved.chain([self.channel.raw()]).collect();
+        keep.extend(label.as_ref().map(|label| label.as_fd().as_raw_fd()));
+        confine::close_all_but(&mut keep)?;
+        let env = confine::with_home(&plan.env, plan.uid);
+        let inside = confine::enter_cwd(&plan.cwd)?;
+        confine::restrict(plan)?;
+        let (after, warning) = confine::lock_down(plan, inside, label)?;
+        if let Some(warning) = warning {
+            let _ = self.channel.report(&Up::Warn(warning));
+        }
+        let path = confine::find_executable(&plan.args[0], &env)?;
+        confine::finish(plan, &env, &after, &path, self.page);
+        Ok(())
+    }
+
+    fn enter_root(&mut self) -> Result<(), Fault> {
+        let what = || "cannot enter the container's root".to_owned();
+        match self.root.take() {
+            Some(root) => {
+                nix::unistd::fchdir(&root).during(STAGE, what)?;
+                nix::unistd::chroot(".").during(STAGE, what)
+            }
+            None => nix::unistd::chdir("/").during(STAGE, what),
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Running from a copy of rt that no container can reach back into (CVE-2019-5736).
+//!
+//! A process that enters a container is visible there as /proc/PID/exe, and through it the host's binary could be
+//! opened for writing. So rt re-executes itself once from a detached, read-only clone of its own mount. The fd is
+//! closed by that execve: no one can then reach the mount to clear its flag. Cost: one exec and three system calls,
+//! where a copy in memory costs a copy of the whole binary.
+
+use crate::fault::{During, Fault};
+use crate::sys::exec::{Strings, execve_fd};
+use crate::sys::mount::*;
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::stat::Mode;
+use std::ffi::CString;
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+const STAGE: &str = "seal";
+const SELF: &str = "/proc/self/exe";
+const NAME: &std::ffi::CStr = c"rt";
+
+/// Makes sure that this process runs from a sealed copy; re-executes it where it does not.
+pub fn ensure() -> Result<(), Fault> {
+    let shown = std::fs::read_link(SELF).during(STAGE, || format!("cannot read {SELF}"))?;
+    // A detached mount of one file has no path but "/"; nothing else that can be executed has that path.
+    if shown == Path::new("/") || shown.to_string_lossy().starts_with("/memfd:rt") && is_sealed_memfd() {
+        // The name was lost with the path.
+        return crate::sys::process::set_name(NAME).during(STAGE, || "cannot set the process's name".to_owned());
+    }
+    let copy = match clone_of_own_mount() {
+        Ok(copy) => copy,
+        Err(_) if nobody_inside_could_write() => return Ok(()),
+        Err(_) => memfd_copy().during(STAGE, || "cannot copy rt into memory".to_owned())?,
+    };
+    let strings = |list: Vec<Vec<u8>>| list.into_iter().filter_map(|text| CString::new(text).ok()).collect::<Vec<_>>();
+    let args = strings(std::env::args_os().map(OsStringExt::into_vec).collect());
+    let env = std::env::vars_os().map(|(name, value)| [name.into_vec(), value.into_vec()].join(&b'='));
+    let env = strings(env.collect());
+    let errno = execve_fd(copy.as_fd(), &Strings::new(&args), &Strings::new(&env));
+    Err(errno).during(STAGE, || "cannot execute the sealed copy of rt".to_owned())
+}
+
+fn clone_of_own_mount() -> nix::Result<OwnedFd> {
+    let tree = open_tree(nix::fcntl::AT_FDCWD, SELF, OPEN_TREE_CLONE)?;
+    mount_setattr(&tree, false, &MountAttr { set: MOUNT_ATTR_RDONLY, ..MountAttr::default() })?;
+    Ok(tree)
+}
+
+/// Without privilege, what another user owns and we may not write stays so for every id that can be mapped.
+fn nobody_inside_could_write() -> bool {
+    let Ok(meta) = std::fs::metadata(SELF) else { return false };
+    let own = nix::unistd::geteuid().as_raw();
+    own != 0 && meta.uid() == 0 && meta.mode() & 0o022 == 0
+}
+
+const SEALS: SealFlag = SealFlag::F_SEAL_SEAL
+    .union(SealFlag::F_SEAL_SHRINK)
+    .union(SealFlag::F_SEAL_GROW)
+    .union(SealFlag::F_SEAL_WRITE);
+
+fn is_sealed_memfd() -> bool {
+    let exe = nix::fcntl::open(SELF, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
+    let seals = exe.and_then(|exe| fcntl(&exe, FcntlArg::F_GET_SEALS));
+    seals.is_ok_and(|seals| SealFlag::from_bits_truncate(seals).contains(SEALS))
+}
+
+fn memfd_copy() -> nix::Result<OwnedFd> {
+    let io = |error: std::io::Error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO));
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    // MFD_EXEC (Linux 6.3): say that it is to be executed, where the host wants that said.
+    let exec = MFdFlags::from_bits_retain(0x10);
+    let memory = memfd_create(NAME, flags | exec).or_else(|_| memfd_create(NAME, flags))?;
+    let mut memory = File::from(memory);
+    std::io::copy(&mut File::open(SELF).map_err(io)?, &mut memory).map_err(io)?;
+    fcntl(&memory, FcntlArg::F_ADD_SEALS(SEALS))?;
+    Ok(memory.into())
+}
