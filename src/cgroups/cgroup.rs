@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::devices::Program;
 use super::events::Events;
 use super::files;
+use super::hierarchy::Hierarchy;
 use super::tree::{self, Visit};
 use crate::sys::bpf;
 
@@ -84,6 +85,26 @@ impl Cgroup {
             dir,
             record: record.clone(),
         }))
+    }
+
+    /// The cgroup a process is in, somebody else's as far as removing and killing go. For an exec into a container whose
+    /// init has moved itself down and handed controllers to its sub-cgroups: the container's own cgroup can then hold
+    /// no process (EBUSY at the clone), and the newcomer joins init, as with runc.
+    pub fn of_process(hierarchy: &Hierarchy, pid: i32) -> Result<Cgroup> {
+        let inner = hierarchy.path_of(pid)?;
+        let path = hierarchy
+            .mount
+            .join(inner.strip_prefix("/").unwrap_or(&inner));
+        let failed = || format!("cannot open cgroup {}", path.display());
+        let dir = open_directory(&path).with_context(failed)?;
+        let inode = fstat(&dir).with_context(failed)?.st_ino;
+        let record = Record {
+            path,
+            inode,
+            made: Vec::new(),
+            program: None,
+        };
+        Ok(Cgroup { dir, record })
     }
 
     /// The directory, open for reading: good for CLONE_INTO_CGROUP and for device programs.
@@ -209,7 +230,9 @@ impl Cgroup {
                 ))
             }
             Errno::EBUSY => {
-                let down = self.read("cgroup.subtree_control").unwrap_or_default();
+                let down = self
+                    .read("cgroup.subtree_control")
+                    .filter(|down| !down.is_empty())?;
                 Some(format!(
                     "cgroup {path} hands down controllers ({down}) and so cannot hold processes itself"
                 ))

@@ -161,47 +161,70 @@ fn hand_down(
     missing: Controllers,
     required: Controllers,
 ) -> Option<Refused> {
-    let mut refused = None;
     let mut levels: Vec<&Path> = path.ancestors().skip(1).collect();
     levels.reverse();
+    let mut first = None;
     for level in levels {
         let here = missing.and(read(
             &hierarchy.root,
             &in_level(level, "cgroup.controllers"),
         ));
-        let wanted = here.without(read(
-            &hierarchy.root,
-            &in_level(level, "cgroup.subtree_control"),
-        ));
+        let on = read(&hierarchy.root, &in_level(level, "cgroup.subtree_control"));
         let lost = required.and(missing).without(here);
-        if !lost.is_empty() && refused.is_none() {
-            refused = Some(Refused {
-                level: level.to_path_buf(),
-                errno: None,
-            });
-        }
-        if wanted.is_empty() {
-            continue;
-        }
-        let file = in_level(level, "cgroup.subtree_control");
-        if files::write_at(&hierarchy.root, Path::new(&file), &switch_on(wanted)).is_ok() {
-            continue;
-        }
-        // One controller that cannot be had (cpu beside realtime processes, say) must not take the others with it.
-        for name in wanted.names() {
-            let result = files::write_at(&hierarchy.root, Path::new(&file), &format!("+{name}"));
-            if let Err(errno) = result
-                && refused.is_none()
-                && !Controllers::named(name).and(required).is_empty()
-            {
-                refused = Some(Refused {
-                    level: level.to_path_buf(),
-                    errno: Some(errno),
-                });
-            }
+        let refused = if lost.is_empty() {
+            let (set, errno) = switch_level(hierarchy, level, here.without(on));
+            (!set.and(required).is_empty()).then_some(errno)
+        } else {
+            Some(None)
+        };
+        if let (Some(errno), None) = (refused, &first) {
+            let level = level.to_path_buf();
+            first = Some(Refused { level, errno });
         }
     }
-    refused
+    first
+}
+
+/// Switches controllers on at one level; returns those that were refused and one reason.
+///
+/// A cgroup with processes of its own cannot hand down domain controllers (EBUSY). The kernel would let it hand down
+/// the threaded ones alone, but that turns it into a thread root: every cgroup below is invalid from then on until it
+/// is made threaded, and none can have memory or io limits. Nobody asked for that, so such a level is left alone.
+fn switch_level(
+    hierarchy: &Hierarchy,
+    level: &Path,
+    wanted: Controllers,
+) -> (Controllers, Option<Errno>) {
+    let file = in_level(level, "cgroup.subtree_control");
+    let write = |value: &str| files::write_at(&hierarchy.root, Path::new(&file), value);
+    if wanted.is_empty() {
+        return (wanted, None);
+    }
+    if wanted.without(THREADED).is_empty() && would_become_thread_root(hierarchy, level) {
+        return (wanted, Some(Errno::EBUSY));
+    }
+    match write(&switch_on(wanted)) {
+        Ok(()) => return (Controllers::default(), None),
+        Err(Errno::EBUSY) => return (wanted, Some(Errno::EBUSY)),
+        Err(_) => {}
+    }
+    // One controller that cannot be had (cpu beside realtime processes, say) must not take the others with it.
+    let (mut refused, mut reason) = (Controllers::default(), None);
+    for name in wanted.names() {
+        if let Err(errno) = write(&format!("+{name}")) {
+            refused = refused | Controllers::named(name);
+            reason = reason.or(Some(errno));
+        }
+    }
+    (refused, reason)
+}
+
+/// True for a plain domain that holds processes. The root of all has no type and is exempt; the root of a cgroup
+/// namespace is not.
+fn would_become_thread_root(hierarchy: &Hierarchy, level: &Path) -> bool {
+    let text = |file| files::read_at(&hierarchy.root, Path::new(&in_level(level, file)));
+    let domain = text("cgroup.type").is_ok_and(|kind| kind.trim_end() == "domain");
+    domain && text("cgroup.procs").is_ok_and(|procs| !procs.is_empty())
 }
 
 fn in_level(level: &Path, file: &str) -> String {

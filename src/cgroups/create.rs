@@ -59,6 +59,17 @@ impl Cgroup {
         }
         Ok(Some(cgroup))
     }
+
+    /// Writes other limits to a cgroup that stands: the plan's writes, with their controllers. Devices stay as they are
+    /// ([`Cgroup::replace_devices`]). On failure what was written before it stays written.
+    pub fn update(&self, hierarchy: &Hierarchy, plan: &CgroupPlan) -> Result<()> {
+        let path = self
+            .path()
+            .strip_prefix(&hierarchy.mount)
+            .unwrap_or(&plan.path);
+        controllers::enable(hierarchy, path, &self.dir, &plan.controllers)?;
+        apply(self, &plan.writes)
+    }
 }
 
 impl Cgroup {
@@ -194,7 +205,7 @@ fn furnish(cgroup: &mut Cgroup, hierarchy: &Hierarchy, plan: &CgroupPlan) -> Res
 }
 
 /// Writes in order; what may be tried again comes once more at the end.
-pub(super) fn apply(cgroup: &Cgroup, writes: &[Write]) -> Result<()> {
+fn apply(cgroup: &Cgroup, writes: &[Write]) -> Result<()> {
     let mut again = Vec::new();
     for write in writes {
         match put(cgroup, write) {
@@ -238,9 +249,8 @@ fn not_written(cgroup: &Cgroup, write: &Write, errno: Errno) -> anyhow::Error {
         _ => "the write failed",
     };
     anyhow::anyhow!(
-        "{field}: cannot write {value:?} to {}: {meaning} ({})",
-        cgroup.path().join(file).display(),
-        errno.desc()
+        "{field}: cannot write {value:?} to {}: {meaning} ({errno:?})",
+        cgroup.path().join(file).display()
     )
 }
 
@@ -294,9 +304,8 @@ fn attach(cgroup: &Cgroup, program: &Program) -> Result<OwnedFd> {
             _ => "the kernel refused",
         };
         anyhow::anyhow!(
-            "linux.resources.devices: cannot attach the device program to cgroup {}: {meaning} ({})",
-            cgroup.path().display(),
-            errno.desc()
+            "linux.resources.devices: cannot attach the device program to cgroup {}: {meaning} ({errno:?})",
+            cgroup.path().display()
         )
     })?;
     Ok(program)
@@ -339,8 +348,7 @@ fn not_made(hierarchy: &Hierarchy, plan: &CgroupPlan, errno: Errno) -> anyhow::E
     };
     let path = hierarchy.mount.join(&plan.path);
     anyhow::anyhow!(
-        "{field}: cannot make cgroup {}: {meaning} ({})",
-        path.display(),
-        errno.desc()
+        "{field}: cannot make cgroup {}: {meaning} ({errno:?})",
+        path.display()
     )
 }

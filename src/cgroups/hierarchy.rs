@@ -46,12 +46,26 @@ impl Hierarchy {
     /// The cgroup of this process, absolute within the hierarchy (`/user.slice/…`): the line `0::` of
     /// /proc/self/cgroup (cgroups(7)). A leading `/..` means that it lies outside of this cgroup namespace.
     pub fn own_path(&self) -> Result<PathBuf> {
-        let text = std::fs::read_to_string("/proc/self/cgroup")
-            .context("cannot read /proc/self/cgroup")?;
-        own_line(&text)
-            .map(PathBuf::from)
-            .context("/proc/self/cgroup has no line for the cgroup v2 hierarchy (0::)")
+        path_from(Path::new("/proc/self/cgroup"))
     }
+
+    /// The cgroup of another process, as [`Hierarchy::own_path`] has it. The caller holds the process by a pidfd, or the
+    /// number may belong to another by now.
+    pub fn path_of(&self, pid: i32) -> Result<PathBuf> {
+        path_from(Path::new(&format!("/proc/{pid}/cgroup")))
+    }
+}
+
+fn path_from(file: &Path) -> Result<PathBuf> {
+    let text =
+        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let path = own_line(&text).with_context(|| {
+        format!(
+            "{} has no line for the cgroup v2 hierarchy (0::)",
+            file.display()
+        )
+    })?;
+    Ok(PathBuf::from(path))
 }
 
 fn open_cgroup2(mount: &Path) -> Result<Option<OwnedFd>> {

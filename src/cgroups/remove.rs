@@ -32,6 +32,7 @@ impl Cgroup {
         }
         let deadline = Instant::now() + limit;
         let mut events = None;
+        let mut late = false;
         // The first try is all it takes when the processes are gone and made no sub-cgroups.
         while let Err(errno) = remove_directory(self.path()) {
             let failed = || self.failed("remove");
@@ -46,28 +47,30 @@ impl Cgroup {
                 };
             }
             let Some(events) = &events else { break };
-            if !events.wait("populated", 0, deadline).with_context(failed)?
-                || !self.remove_below()? && expired(deadline)
-            {
+            let empty = events.wait("populated", 0, deadline).with_context(failed)?;
+            if !empty || late {
                 bail!(
                     "{} within {limit:?}: {}",
                     self.failed("remove"),
                     self.remains()
                 );
             }
+            self.remove_below()?;
+            // One more try belongs to what was just removed below, then the limit holds, whoever keeps making more.
+            late = Instant::now() >= deadline;
         }
         remove_parents(&self.record.made[..self.record.made.len() - 1]);
         Ok(())
     }
 
-    /// Removes all sub-cgroups, innermost first. False when one was busy: somebody is in it or made another below it.
-    fn remove_below(&self) -> Result<bool> {
+    /// Removes all sub-cgroups, innermost first. One that is busy stays: somebody came, or made another below it.
+    fn remove_below(&self) -> Result<()> {
         struct Remove(Option<(String, Errno)>);
         impl Visit for Remove {
             fn enter(&mut self, _dir: BorrowedFd, _path: &[CString]) {}
             fn leave(&mut self, parent: BorrowedFd, name: &CStr) {
                 match unlinkat(parent, name, UnlinkatFlags::RemoveDir) {
-                    Ok(()) | Err(Errno::ENOENT) => {}
+                    Ok(()) | Err(Errno::ENOENT | Errno::EBUSY) => {}
                     Err(errno) => self.0 = Some((name.to_string_lossy().into_owned(), errno)),
                 }
             }
@@ -75,8 +78,7 @@ impl Cgroup {
         let mut remove = Remove(None);
         tree::walk(self.fd(), &mut remove).with_context(|| self.failed("remove what is below"))?;
         match remove.0 {
-            None => Ok(true),
-            Some((_, Errno::EBUSY)) => Ok(false),
+            None => Ok(()),
             Some((name, errno)) => Err(errno)
                 .with_context(|| format!("{}: its sub-cgroup {name}", self.failed("remove"))),
         }
@@ -111,10 +113,6 @@ impl Cgroup {
             let _ = bpf::detach_device_program(self.fd(), program.as_fd());
         }
     }
-}
-
-fn expired(deadline: Instant) -> bool {
-    Instant::now() >= deadline
 }
 
 /// Gone already is as good as removed.

@@ -42,9 +42,7 @@ static SCALARS: &[Row] = &[
     }),
     row("cpu.shares", "cpu.weight", |r| on(r.cpu(), weight)),
     // Refused while the quota is lower than the burst: tried again at the end (see `Write::retry`).
-    row("cpu.burst", "cpu.max.burst", |r| {
-        on(r.cpu(), |c| Ok(c.burst().map(|burst| burst.to_string())))
-    }),
+    row("cpu.burst", "cpu.max.burst", |r| on(r.cpu(), burst)),
     row("cpu.quota", "cpu.max", |r| on(r.cpu(), bandwidth)),
     row("cpu.cpus", "cpuset.cpus", |r| {
         on(r.cpu(), |c| Ok(nonempty(c.cpus())))
@@ -276,6 +274,20 @@ fn weight(cpu: &LinuxCpu) -> Result<Option<String>> {
         }
     };
     Ok(Some(weight.to_string()))
+}
+
+/// µs. The kernel would refuse the quota for it, which points at the wrong field.
+fn burst(cpu: &LinuxCpu) -> Result<Option<String>> {
+    let Some(burst) = cpu.burst() else {
+        return Ok(None);
+    };
+    if let Some(quota) = cpu.quota().filter(|quota| *quota > 0) {
+        ensure!(
+            burst <= quota as u64,
+            "{burst} is more than cpu.quota ({quota})"
+        );
+    }
+    Ok(Some(burst.to_string()))
 }
 
 /// Quota and period in µs. A quota of 0 or less is none; an absent period is the kernel's default.

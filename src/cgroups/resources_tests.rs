@@ -117,6 +117,10 @@ fn cpu() {
         ("cpu.max.burst", true)
     );
     assert!(!writes[1].retry);
+    assert!(
+        error(r#"{"cpu":{"quota":3,"burst":5}}"#)
+            .contains("cpu.burst: 5 is more than cpu.quota (3)")
+    );
 }
 
 #[test]

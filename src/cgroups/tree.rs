@@ -72,3 +72,37 @@ pub fn display(path: &[CString]) -> String {
         .collect();
     path.display().to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Records entries, and removes on the way out as the removal of a cgroup does.
+    #[derive(Default)]
+    struct Log(Vec<String>);
+
+    impl Visit for Log {
+        fn enter(&mut self, _dir: BorrowedFd, path: &[CString]) {
+            self.0.push(display(path));
+        }
+        fn leave(&mut self, parent: BorrowedFd, name: &CStr) {
+            nix::unistd::unlinkat(parent, name, nix::unistd::UnlinkatFlags::RemoveDir).unwrap();
+        }
+    }
+
+    /// The walk knows nothing of cgroups, so plain directories will do; deeper than there are descriptors.
+    #[test]
+    fn a_deep_tree_is_entered_once_and_left_innermost_first() {
+        let top = std::env::temp_dir().join(format!("rt-tree-{}", std::process::id()));
+        let deep: PathBuf = std::iter::repeat_n("d", 1500).collect();
+        std::fs::create_dir_all(top.join("a/b")).unwrap();
+        std::fs::create_dir_all(top.join(&deep)).unwrap();
+        let dir = std::fs::File::open(&top).unwrap();
+        let mut log = Log::default();
+        walk(dir.as_fd(), &mut log).unwrap();
+        assert_eq!(log.0.len(), 1 + 2 + 1500);
+        assert_eq!(log.0[0], "");
+        assert!(log.0.contains(&"a/b".to_string()) && log.0.contains(&deep.display().to_string()));
+        std::fs::remove_dir(&top).unwrap();
+    }
+}
