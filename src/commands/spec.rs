@@ -55,7 +55,7 @@ fn template() -> Value {
         "mounts": mounts(),
         "linux": {
             "resources": {"devices": [{"allow": false, "access": "rwm"}]},
-            "namespaces": ["pid", "network", "ipc", "uts", "mount", "cgroup"].map(|kind| json!({"type": kind})),
+            "namespaces": namespaces(&["pid", "network", "ipc", "uts", "mount", "cgroup"]),
             "maskedPaths": [
                 "/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
                 "/proc/timer_stats", "/proc/sched_debug", "/sys/firmware", "/proc/scsi",
@@ -63,6 +63,10 @@ fn template() -> Value {
             "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
         },
     })
+}
+
+fn namespaces(kinds: &[&str]) -> Value {
+    kinds.iter().map(|kind| json!({"type": kind})).collect()
 }
 
 fn mounts() -> Value {
@@ -88,7 +92,7 @@ fn mounts() -> Value {
 fn make_rootless(spec: &mut Value) {
     let (uid, gid) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
     let linux = &mut spec["linux"];
-    linux["namespaces"] = json!(["pid", "ipc", "uts", "mount", "cgroup", "user"].map(|kind| json!({"type": kind})));
+    linux["namespaces"] = namespaces(&["pid", "ipc", "uts", "mount", "cgroup", "user"]);
     linux["uidMappings"] = json!([{"containerID": 0, "hostID": uid, "size": 1}]);
     linux["gidMappings"] = json!([{"containerID": 0, "hostID": gid, "size": 1}]);
     if let Some(linux) = linux.as_object_mut() {
