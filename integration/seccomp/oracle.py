@@ -151,8 +151,11 @@ def engine(data, name, caps):
     (HERE / f"{name}.bpf").write_text("\n".join(lines) + "\n")
 
 
-NAMES = ["read", "write", "socket", "connect", "personality", "clone", "shmget", "semop", "socketcall", "ipc",
-         "clone3", "mmap2", "rt_sigaction", "mseal", "no_such_call"]
+# libseccomp (2.5.4 and 2.6.1 alike) makes some wrong programs, which the test lists. Two causes are kept out: names that
+# x86_64 lacks, beside x32 (the number is compared before it is loaded), and orders (LT, LE, GT, GE) of one argument with
+# different actions or in longer rules (equal upper halves are merged although what follows differs).
+NAMES = ["read", "write", "socket", "connect", "personality", "clone", "shmget", "semop", "clone3", "rt_sigaction",
+         "mseal", "no_such_call"]
 VALUES = [0, 1, 2, 5, 8, 16, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x100000000, 0x100000005, 0xFFFFFFFF00000000,
           0x7FFFFFFFFFFFFFFF, 0xFFFFFFFFFFFFFFFF]
 
@@ -164,30 +167,35 @@ def random_profile(rng):
             chosen["errnoRet"] = rng.choice([0, 1, 22, 38, 4094])
         return chosen
 
+    orders = rng.random() < 0.5
+
     def arg(index):
-        op = rng.choice(OPS[1:])
+        op = rng.choice(OPS[1:] if orders else ["EQ", "NE", "MASKED_EQ"])
         found = {"index": index, "op": "SCMP_CMP_" + op, "value": rng.choice(VALUES)}
         if op == "MASKED_EQ":
             found["valueTwo"] = rng.choice(VALUES)
         return found
 
     # Few actions a profile, so that rules meet others that say the same.
-    actions = rng.sample(sorted(ACTIONS), 3)
+    actions = rng.sample(sorted(ACTIONS), 2 if orders else 3)
     default = action([a for a in actions if a != "SCMP_ACT_NOTIFY"])
     profile = {"defaultAction": default["action"], "syscalls": []}
     if "errnoRet" in default:
         profile["defaultErrnoRet"] = default["errnoRet"]
     profile["architectures"] = [a for a in ARCHS if rng.random() < 0.7]
     for _ in range(rng.randint(0, 7)):
-        entry = {"names": rng.sample(NAMES, rng.randint(1, 3)), **action(actions)}
+        entry = {"names": rng.sample(NAMES, rng.randint(1, 3)), **action([actions[-1]] if orders else actions)}
+        if orders:
+            entry.pop("errnoRet", None)
         if rng.random() < 0.8:
-            entry["args"] = [arg(rng.choice([0, 0, 1, 5])) for _ in range(rng.choice([1, 1, 1, 2, 2, 3]))]
+            count = 1 if orders else rng.choice([1, 1, 1, 2, 2, 3])
+            entry["args"] = [arg(rng.choice([0, 0, 1, 5])) for _ in range(count)]
         profile["syscalls"].append(entry)
     return profile
 
 
 def randoms(path, count, seed):
-    """`count` profiles, those whose rules exclude each other (one in five or so) with a program of null."""
+    """`count` profiles, those whose rules exclude each other with a program of null."""
     rng = random.Random(seed)
     with open(path, "w") as out:
         for _ in range(count):

@@ -16,6 +16,8 @@ use crate::sys::seccomp::{
 };
 
 mod chain;
+mod default_profile;
+mod default_table;
 mod emit;
 mod emulate;
 mod names;
@@ -148,6 +150,11 @@ pub fn supported_flags() -> Vec<&'static str> {
         .filter(|(_, _, bit)| supported(*bit))
         .map(|(name, ..)| *name)
         .collect()
+}
+
+/// The usual profile for a process with these capabilities (names like `CAP_SYS_ADMIN`), equal in effect to Docker's.
+pub fn default_profile(granted: &[&str]) -> LinuxSeccomp {
+    default_profile::for_abi(Abi::NATIVE, granted)
 }
 
 /// The first of `calls` (names on this machine's native architecture, with their arguments) that the filter would not

@@ -255,7 +255,11 @@ impl Collector {
         origin: usize,
     ) {
         let number = call.number(self.abi);
-        if let Some(number) = number {
+        let multiplexed = call.multiplexed(self.abi);
+        for number in number
+            .into_iter()
+            .chain(multiplexed.map(|(number, _)| number))
+        {
             let private = self.abi == Abi::Arm && number >= ARM_PRIVATE;
             let newest = if private {
                 &mut self.newest_private
@@ -269,7 +273,7 @@ impl Collector {
         }
         for conds in alternatives {
             let conj = normalise(conds, self.abi);
-            if let Some((number, sub)) = call.multiplexed(self.abi) {
+            if let Some((number, sub)) = multiplexed {
                 // The call's own first argument is behind a pointer there, so a condition on it is lost, and as in
                 // libseccomp those on later arguments stay.
                 let mut conj: Conj = conj.iter().copied().filter(|c| c.arg != 0).collect();

@@ -8,7 +8,6 @@ use nix::errno::Errno;
 use seccompiler::sock_filter;
 
 const SET_MODE_FILTER: libc::c_uint = 1;
-const GET_ACTION_AVAIL: libc::c_uint = 2;
 
 /// Log every answer but ALLOW that the administrator has not turned off (Linux 4.14).
 pub(crate) const FLAG_LOG: u64 = 1 << 1;
@@ -47,20 +46,6 @@ pub(crate) fn install(program: &[sock_filter], flags: u64) -> nix::Result<Option
     }
     // SAFETY: with NEW_LISTENER a successful call returns a new descriptor that nobody else owns.
     Ok(Some(unsafe { OwnedFd::from_raw_fd(answer as libc::c_int) }))
-}
-
-/// Whether the kernel knows this action (`SECCOMP_RET_*`, without a datum).
-pub(crate) fn action_available(ret: u32) -> bool {
-    // SAFETY: the call reads one u32, which lives during the call.
-    let answer = unsafe {
-        libc::syscall(
-            libc::SYS_seccomp,
-            GET_ACTION_AVAIL,
-            0 as libc::c_uint,
-            &raw const ret,
-        )
-    };
-    answer == 0
 }
 
 /// Whether the kernel knows all of `flags`. It looks at the flags before it reads the program, so without one it says

@@ -7,11 +7,12 @@ use seccompiler::sock_filter;
 use serde_json::{Value, json};
 
 use super::emulate::{Data, run};
-use super::syscalls::Abi;
+use super::syscalls::{Abi, Call};
 use super::{Filter, compile_for};
 
 mod against_libseccomp;
 mod against_meaning;
+mod default_profile;
 mod examples;
 
 fn parse(profile: &Value) -> LinuxSeccomp {
@@ -181,13 +182,18 @@ fn compared(profile: &Value) -> Vec<usize> {
     indices
 }
 
-/// The newest number a profile names, for one ABI.
+/// The newest number a profile names, for one ABI. The name of a call that i386 also reaches through socketcall or ipc
+/// names that one as well.
 fn newest(profile: &Value, abi: Abi) -> Option<u32> {
     let entries = profile["syscalls"].as_array().into_iter().flatten();
     let names = entries.flat_map(|entry| entry["names"].as_array().into_iter().flatten());
-    names
-        .filter_map(|name| super::syscalls::lookup(name.as_str().unwrap())?.number(abi))
-        .max()
+    let calls = names.filter_map(|name| super::syscalls::lookup(name.as_str().unwrap()));
+    let numbers = |call: Call| {
+        call.number(abi)
+            .into_iter()
+            .chain(call.multiplexed(abi).map(|(number, _)| number))
+    };
+    calls.flat_map(numbers).max()
 }
 
 /// A small deterministic generator (xorshift64*).
