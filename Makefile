@@ -6,7 +6,8 @@ GNU := $(ARCH)-unknown-linux-gnu
 
 # Static musl where rustup (or the distribution) has that target, else static glibc. Asked once, when first needed.
 TRIPLE = $(eval TRIPLE := $(shell \
-	if rustup target add $(MUSL) >/dev/null 2>&1 || [ -d "$$(rustc --print target-libdir --target $(MUSL) 2>/dev/null)" ]; \
+	if rustup target add $(MUSL) >/dev/null 2>&1 || [ -d "$$(rustc --print target-libdir --target $(MUSL) 2>/dev/null)" ] \
+		|| [ -x target/$(MUSL)/release/rt ]; \
 	then echo $(MUSL); else echo $(GNU); fi))$(TRIPLE)
 export CARGO_TARGET_$(shell echo $(GNU) | tr a-z- A-Z_)_RUSTFLAGS := -C target-feature=+crt-static
 
