@@ -47,8 +47,11 @@ impl<'a> Bundle<'a> {
             fs::create_dir_all(rootfs.join(dir)).expect("a scratch directory");
         }
         for name in NAMES {
-            fs::hard_link(self.sandbox.probe(), rootfs.join("bin").join(name))
-                .expect("the probe in the rootfs");
+            let link = rootfs.join("bin").join(name);
+            // A second bundle of one id stands in the first one's place.
+            if !link.exists() {
+                fs::hard_link(self.sandbox.probe(), link).expect("the probe in the rootfs");
+            }
         }
         fs::set_permissions(rootfs.join("tmp"), fs::Permissions::from_mode(0o1777)).expect("chmod");
         fs::write(

@@ -1,0 +1,121 @@
+# rt: `make demo` first, then `make test`. `make help` lists the rest.
+
+ARCH := $(shell uname -m)
+MUSL := $(ARCH)-unknown-linux-musl
+GNU := $(ARCH)-unknown-linux-gnu
+
+# Static musl where rustup (or the distribution) has that target, else static glibc. Asked once, when first needed.
+TRIPLE = $(eval TRIPLE := $(shell \
+	if rustup target add $(MUSL) >/dev/null 2>&1 || [ -d "$$(rustc --print target-libdir --target $(MUSL) 2>/dev/null)" ] \
+		|| [ -x target/$(MUSL)/release/rt ]; \
+	then echo $(MUSL); else echo $(GNU); fi))$(TRIPLE)
+export CARGO_TARGET_$(shell echo $(GNU) | tr a-z- A-Z_)_RUSTFLAGS := -C target-feature=+crt-static
+
+RT = target/$(TRIPLE)/release/rt
+RT_DEV = target/$(TRIPLE)/debug/rt
+PROBE = target/$(TRIPLE)/debug/probe
+
+PREFIX ?= /usr/local
+BINDIR = $(DESTDIR)$(PREFIX)/bin
+MANDIR = $(DESTDIR)$(PREFIX)/share/man/man8
+BASHDIR = $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+ZSHDIR = $(DESTDIR)$(PREFIX)/share/zsh/site-functions
+FISHDIR = $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+
+# Each test is one thread that waits for processes most of the time; more than this only makes kernel waits longer.
+TEST_THREADS ?= $(shell nproc)
+
+.PHONY: help demo build test lint bench man completions install uninstall clean linker busybox
+
+help:
+	@echo 'make demo       build rt and run a container that says what it sees'
+	@echo 'make build      build the static binary, release profile'
+	@echo 'make test       unit tests, then black-box tests of the built binary (as root for all of them)'
+	@echo 'make lint       formatting and clippy'
+	@echo 'make bench      time rt and the runtimes installed beside it'
+	@echo 'make install    binary, man pages and completions below PREFIX ($(PREFIX)), DESTDIR in front'
+	@echo 'make uninstall  remove these'
+	@echo 'make completions  regenerate the checked-in completion scripts'
+	@echo 'make clean      remove all that was built'
+
+# A shell is enough to see: as root a container with everything, as anyone else one in a user namespace.
+demo: build busybox
+	@bundles/make-rootfs
+	@if [ "$$(id -u)" = 0 ]; then \
+		echo "+ cd bundles/hello && rt run hello"; \
+		cd bundles/hello && ../../$(RT) run "hello-$$$$"; \
+	else \
+		echo "+ rt run --bundle bundles/rootless --config bundles/rootless/config.own.json rootless"; \
+		bundles/rootless/own-ids > bundles/rootless/config.own.json; \
+		$(RT) run --bundle bundles/rootless --config "$$PWD/bundles/rootless/config.own.json" "rootless-$$$$"; \
+	fi
+
+build: linker
+	@if command -v cargo >/dev/null; then cargo build --release --target $(TRIPLE) -p rt --bin rt; \
+	elif [ -x $(RT) ]; then echo 'no cargo here; taking $(RT) as it is'; \
+	else echo 'cargo is needed to build rt: see https://rustup.rs' >&2; exit 1; fi
+
+# Rust links with the C compiler's driver.
+linker:
+	@command -v cc >/dev/null || $(call apt,gcc libc6-dev,a linker)
+
+busybox:
+	@command -v busybox >/dev/null || [ -x bundles/rootfs/bin/busybox ] || $(call apt,busybox-static,busybox)
+
+# $(call apt,PACKAGES,WHAT FOR)
+apt = { \
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+		echo '$(2) is missing: install $(1) (apt-get install $(1))' >&2; exit 1; \
+	fi; \
+	echo 'installing $(1)'; \
+	export DEBIAN_FRONTEND=noninteractive; \
+	apt-get install -qq -y --no-install-recommends $(1) >/dev/null 2>&1 || \
+		{ apt-get update -qq && apt-get install -qq -y --no-install-recommends $(1) >/dev/null; }; }
+
+# The tests run a development build: the same code, quicker to build, its checks on.
+test: linker
+	@mkdir -p target && : > target/skipped && : > target/test.log
+	@if [ "$$(id -u)" != 0 ]; then echo 'not root: tests that need it will be skipped and listed'; fi
+	cargo build --target $(TRIPLE) -p rt -p rt-integration --bins
+	@status=0; \
+	run() { echo "+ $$*"; { "$$@" 2>&1; echo $$? > target/test.status; } | tee -a target/test.log; \
+		[ "$$(cat target/test.status)" = 0 ] || status=1; }; \
+	run cargo test --no-fail-fast --target $(TRIPLE) -p rt; \
+	export RT_BIN="$$PWD/$(RT_DEV)" RT_PROBE="$$PWD/$(PROBE)" RT_SKIP_FILE="$$PWD/target/skipped"; \
+	run cargo test --no-fail-fast --target $(TRIPLE) -p rt-integration -- --test-threads $(TEST_THREADS); \
+	skipped=$$(wc -l < target/skipped); \
+	if [ "$$skipped" != 0 ]; then echo; echo "skipped:"; sort target/skipped | sed 's/^SKIP /  /'; fi; \
+	awk -v skipped="$$skipped" -v status="$$status" '/^test result:/ { passed += $$4; failed += $$6 } \
+		END { printf "\ntests: %d passed, %d failed, %d skipped: %s\n", passed - skipped, failed, skipped, \
+			status ? "FAILED" : "ok" }' target/test.log; \
+	exit $$status
+
+lint:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --target $(TRIPLE) -- -D warnings
+
+bench: build
+	@if [ -f integration/src/bin/bench.rs ] || [ -d integration/src/bin/bench ]; then \
+		RT_BIN="$$PWD/$(RT)" cargo run --release --target $(TRIPLE) -p rt-integration --bin bench; \
+	else echo 'there is no benchmark yet' >&2; exit 1; fi
+
+man: linker
+	@if command -v cargo >/dev/null; then cargo run -q --target $(TRIPLE) -p rt-integration --bin docs -- man target/man; \
+	else [ -f target/man/rt.8 ]; fi
+
+completions: linker
+	cargo run -q --target $(TRIPLE) -p rt-integration --bin docs -- completions completions
+
+install: build man
+	install -D -m 755 $(RT) $(BINDIR)/rt
+	install -d $(MANDIR)
+	install -m 644 target/man/*.8 $(MANDIR)
+	install -D -m 644 completions/rt.bash $(BASHDIR)/rt
+	install -D -m 644 completions/_rt $(ZSHDIR)/_rt
+	install -D -m 644 completions/rt.fish $(FISHDIR)/rt.fish
+
+uninstall:
+	rm -f $(BINDIR)/rt $(MANDIR)/rt.8 $(MANDIR)/rt-*.8 $(BASHDIR)/rt $(ZSHDIR)/_rt $(FISHDIR)/rt.fish
+
+clean:
+	rm -rf target bundles/rootfs bundles/.rootfs-stamp bundles/rootless/config.own.json
