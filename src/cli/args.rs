@@ -162,7 +162,7 @@ impl KillArgs {
     pub(super) fn from_found(f: &mut Found) -> KillArgs {
         KillArgs {
             id: id(f),
-            signal: f.positional().map(lossy),
+            signal: f.positional().map(signal),
             all: f.switch("all"),
         }
     }
@@ -200,6 +200,12 @@ impl SpecArgs {
             seccomp: f.text("seccomp") == Some("default"),
         }
     }
+}
+
+/// `kill ID -9` means what it means to kill(1).
+fn signal(word: OsString) -> String {
+    let word = lossy(word);
+    word.strip_prefix('-').map(str::to_owned).unwrap_or(word)
 }
 
 fn id(f: &mut Found) -> String {

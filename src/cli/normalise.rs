@@ -96,8 +96,12 @@ fn split_rest(verb: &Verb, argv: &mut impl Iterator<Item = OsString>, words: &mu
     }
 }
 
+/// A negative number is none: no flag begins with a digit.
 fn is_flag(word: &OsStr) -> bool {
-    word.len() > 1 && word.as_bytes()[0] == b'-'
+    match word.as_bytes() {
+        [b'-', rest @ ..] => !rest.iter().all(u8::is_ascii_digit),
+        _ => false,
+    }
 }
 
 /// Moves one flag, with its value, from the argv to `out`; gives the word back if `flags` does not know it.

@@ -396,6 +396,16 @@ fn values_may_begin_with_a_dash() {
 }
 
 #[test]
+fn a_signal_may_be_written_as_for_kill() {
+    let expected = KillArgs {
+        id: "c".into(),
+        signal: Some("9".into()),
+        all: false,
+    };
+    assert_eq!(command("rt kill c -9"), Command::Kill(expected));
+}
+
+#[test]
 fn errors_say_what_and_how() {
     for name in ["create", "start", "run", "exec", "state", "kill", "delete"] {
         assert_eq!(err(&format!("rt {name}")), "container id cannot be empty");

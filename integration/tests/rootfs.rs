@@ -1,0 +1,385 @@
+//! Mounts, devices, masked paths, the root itself. Each test that mounts runs under private and under shared
+//! propagation: in neither may anything appear outside the container.
+
+use rt_integration::{Bundle, Outcome, Sandbox, skip};
+use serde_json::json;
+use std::fs;
+
+/// Runs the test in a sandbox with private mounts and in one with shared mounts; each in a thread of its own, since
+/// a sandbox's namespace is its thread's.
+fn both(test: fn(&Sandbox)) {
+    let name = std::thread::current().name().unwrap_or("rootfs").to_owned();
+    for make in [Sandbox::new, Sandbox::shared] {
+        let run = move || match make() {
+            Ok(sandbox) => {
+                test(&sandbox);
+                None
+            }
+            Err(why) => Some(why),
+        };
+        let thread = std::thread::Builder::new()
+            .name(name.clone())
+            .spawn(run)
+            .expect("a thread");
+        match thread.join() {
+            Ok(None) => {}
+            Ok(Some(why)) => skip!("{why}"),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+}
+
+/// The options of the mount at a place inside, as mountinfo has them.
+#[track_caller]
+fn options(bundle: Bundle<'_>, at: &str) -> (Vec<String>, Outcome) {
+    let out = bundle.args(["mounts", at]).run().ok();
+    let line = out.stdout();
+    let list = line
+        .split(' ')
+        .nth(5)
+        .unwrap_or_else(|| panic!("{}", out.report()));
+    (list.split(',').map(str::to_owned).collect(), out)
+}
+
+#[test]
+fn root_readonly_or_not() {
+    both(|sandbox| {
+        for (readonly, answer) in [(true, "read-only\n"), (false, "writable\n")] {
+            let bundle = sandbox.bundle("c").set("/root/readonly", readonly);
+            assert_eq!(bundle.args(["readonly", "/"]).run().ok().stdout(), answer);
+        }
+    });
+}
+
+#[test]
+fn root_may_be_absolute_or_missing() {
+    both(|sandbox| {
+        let bundle = sandbox.bundle("c");
+        let rootfs = bundle.rootfs();
+        bundle
+            .set("/root/path", rootfs.to_str().expect("UTF-8"))
+            .run()
+            .ok();
+        sandbox
+            .bundle("c")
+            .set("/root/path", "nowhere")
+            .run()
+            .fails_with("nowhere");
+        sandbox
+            .bundle("c")
+            .set("/root/path", "config.json")
+            .run()
+            .fails_with("config.json");
+    });
+}
+
+#[test]
+fn no_pivot() {
+    both(|sandbox| {
+        sandbox
+            .bundle("c")
+            .args(["ls", "/mnt"])
+            .run_with(&["--no-pivot"])
+            .ok();
+    });
+}
+
+#[test]
+fn mount_flags() {
+    both(|sandbox| {
+        let cases: &[(&[&str], &[&str], &[&str])] = &[
+            (&["ro"], &["ro"], &["rw"]),
+            (&["rw", "nosuid"], &["rw", "nosuid"], &["ro"]),
+            (&["nodev"], &["nodev"], &["noexec"]),
+            (&["noexec"], &["noexec"], &["nosuid"]),
+            (&["noexec", "exec"], &[], &["noexec"]),
+            (&["noatime"], &["noatime"], &["relatime"]),
+            (
+                &["nodiratime", "strictatime"],
+                &["nodiratime"],
+                &["noatime", "relatime"],
+            ),
+            (&["nosymfollow"], &["nosymfollow"], &[]),
+        ];
+        for (asked, present, absent) in cases {
+            let bundle = sandbox.bundle("c").mount("/mnt", "tmpfs", "tmpfs", asked);
+            let (found, out) = options(bundle, "/mnt");
+            let has = |option: &&&str| found.iter().any(|have| have == **option);
+            assert!(
+                present.iter().all(|o| has(&o)) && !absent.iter().any(|o| has(&o)),
+                "{asked:?}: {}",
+                out.report()
+            );
+        }
+    });
+}
+
+#[test]
+fn mount_data() {
+    both(|sandbox| {
+        let bundle =
+            sandbox
+                .bundle("c")
+                .mount("/mnt", "tmpfs", "tmpfs", &["size=1m", "mode=0751", "uid=3"]);
+        let out = bundle
+            .args(["seq", "owner", "/mnt", "--", "mounts", "/mnt"])
+            .run()
+            .ok();
+        assert_eq!(out.lines()[0], "3 0 0751");
+        assert!(out.lines()[1].contains("size=1024k"), "{}", out.report());
+        sandbox
+            .bundle("c")
+            .mount("/mnt", "tmpfs", "tmpfs", &["nonsense=1"])
+            .run()
+            .fails_with("/mnt");
+        sandbox
+            .bundle("c")
+            .mount("/mnt", "nothingfs", "none", &[])
+            .run()
+            .fails_with("nothingfs");
+    });
+}
+
+#[test]
+fn binds() {
+    both(|sandbox| {
+        let source = sandbox.dir().join("source");
+        fs::create_dir_all(source.join("sub")).expect("a directory");
+        fs::write(source.join("file"), "content").expect("a file");
+        let path = source.to_str().expect("UTF-8");
+        let file = source.join("file");
+        let file = file.to_str().expect("UTF-8");
+        // Targets that are not there are made: a directory for a directory, a file for a file.
+        let bundle = sandbox
+            .bundle("c")
+            .mount("/made/dir", "bind", path, &["bind", "ro"])
+            .mount("/made/file", "none", file, &["rbind"]);
+        let out = bundle.args([
+            "seq",
+            "ls",
+            "/made/dir",
+            "--",
+            "cat",
+            "/made/file",
+            "--",
+            "readonly",
+            "/made/dir",
+        ]);
+        assert_eq!(out.run().ok().stdout(), "file\nsub\ncontentread-only\n");
+        let relative = sandbox
+            .bundle("c")
+            .mount("/mnt", "bind", "rootfs/etc", &["bind"]);
+        assert_eq!(
+            relative.args(["ls", "/mnt"]).run().ok().stdout(),
+            "group\npasswd\n"
+        );
+        sandbox
+            .bundle("c")
+            .mount("/mnt", "bind", "/nowhere", &["bind"])
+            .run()
+            .fails_with("/nowhere");
+    });
+}
+
+#[test]
+fn recursive_readonly_binds_reach_below() {
+    both(|sandbox| {
+        let source = sandbox.dir().join("source");
+        fs::create_dir_all(source.join("sub")).expect("a directory");
+        let path = source.to_str().expect("UTF-8");
+        let nested = |options: &[&str]| {
+            let first = sandbox.bundle("c").mount("/mnt", "bind", path, &["rbind"]);
+            let first = first.mount("/mnt/sub", "tmpfs", "tmpfs", &[]);
+            first.mount("/tmp", "bind", path, options)
+        };
+        let out = nested(&["rbind", "rro"])
+            .args(["readonly", "/tmp", "/tmp/sub"])
+            .run()
+            .ok();
+        assert_eq!(out.stdout(), "read-only\nread-only\n");
+    });
+}
+
+#[test]
+fn propagation_of_the_root_and_of_a_mount() {
+    both(|sandbox| {
+        let line = |bundle: Bundle<'_>, at: &str| bundle.args(["mounts", at]).run().ok().stdout();
+        let private = line(sandbox.bundle("c"), "/");
+        // On a shared host the root may receive, never send.
+        assert!(!private.contains("shared:"), "{private}");
+        let bundle = || {
+            sandbox
+                .bundle("c")
+                .mount("/mnt", "tmpfs", "tmpfs", &["shared"])
+        };
+        assert!(line(bundle(), "/mnt").contains("shared:"));
+        let unbindable = sandbox
+            .bundle("c")
+            .mount("/mnt", "tmpfs", "tmpfs", &["unbindable"]);
+        assert!(line(unbindable, "/mnt").contains("unbindable"));
+    });
+}
+
+#[test]
+fn tmpcopyup() {
+    both(|sandbox| {
+        let bundle = sandbox
+            .bundle("c")
+            .mount("/etc", "tmpfs", "tmpfs", &["tmpcopyup"]);
+        let out = bundle
+            .args(["seq", "ls", "/etc", "--", "readonly", "/etc"])
+            .run()
+            .ok();
+        assert_eq!(out.stdout(), "group\npasswd\nwritable\n");
+    });
+}
+
+#[test]
+fn targets_are_resolved_inside() {
+    both(|sandbox| {
+        let source = sandbox.dir().join("resolv");
+        fs::write(&source, "inside").expect("a file");
+        let source = source.to_str().expect("UTF-8");
+        // Dangling links, absolute and relative and upwards, lead to places inside.
+        for (at, target) in [
+            ("abs", "/run/made/abs"),
+            ("rel", "../run/made/rel"),
+            ("up", "../../../../run/made/up"),
+        ] {
+            let link = format!("/etc/{at}");
+            let bundle = sandbox.bundle(at).plant_link(&link, target).mount(
+                &link,
+                "bind",
+                source,
+                &["bind"],
+            );
+            let made = format!("/run/made/{at}");
+            assert_eq!(
+                bundle.args(["cat", &link, &made]).run().ok().stdout(),
+                "insideinside"
+            );
+            assert!(
+                !std::path::Path::new(&made).exists(),
+                "{made} was made on the host"
+            );
+        }
+        let escape = sandbox
+            .bundle("e")
+            .mount("/../../../mnt/x", "tmpfs", "tmpfs", &[]);
+        escape.args(["mounts", "/mnt/x"]).run().ok();
+        assert!(!std::path::Path::new("/mnt/x").exists());
+    });
+}
+
+#[test]
+fn proc_and_sys_must_be_real_directories() {
+    both(|sandbox| {
+        let bundle = sandbox.bundle("c");
+        fs::remove_dir(bundle.rootfs().join("proc")).expect("the directory");
+        bundle.plant_link("/proc", "/tmp").run().fails_with("/proc");
+    });
+}
+
+#[test]
+fn masked_and_readonly_paths() {
+    both(|sandbox| {
+        let bundle = sandbox
+            .bundle("c")
+            .plant("/secret/file", "x")
+            .plant("/secret-file", "x")
+            .plant("/kept/file", "x")
+            .set("/root/readonly", false)
+            .set(
+                "/linux/maskedPaths",
+                json!(["/secret", "/secret-file", "/not/there"]),
+            )
+            .set("/linux/readonlyPaths", json!(["/kept", "/not/there"]));
+        let steps = [
+            "seq",
+            "ls",
+            "/secret",
+            "--",
+            "cat",
+            "/secret-file",
+            "--",
+            "readonly",
+            "/secret",
+            "/kept",
+            "/tmp",
+        ];
+        assert_eq!(
+            bundle.args(steps).run().ok().stdout(),
+            "read-only\nread-only\nwritable\n"
+        );
+    });
+}
+
+#[test]
+fn default_devices_and_links() {
+    both(|sandbox| {
+        let devices =
+            ["null", "zero", "full", "random", "urandom", "tty"].map(|name| format!("/dev/{name}"));
+        let steps = ["stat".to_owned()].into_iter().chain(devices);
+        let out = sandbox.bundle("c").args(steps).run().ok();
+        let numbers: Vec<_> = out
+            .lines()
+            .iter()
+            .map(|line| line.rsplit(' ').next().unwrap_or_default().to_owned())
+            .collect();
+        assert_eq!(numbers, ["1:3", "1:5", "1:7", "1:8", "1:9", "5:0"]);
+        assert!(
+            out.lines()
+                .iter()
+                .all(|line| line.starts_with("char 0666 0 0")),
+            "{}",
+            out.report()
+        );
+        let links = [
+            "readlink",
+            "/dev/fd",
+            "/dev/stdin",
+            "/dev/stdout",
+            "/dev/stderr",
+            "/dev/ptmx",
+        ];
+        let out = sandbox.bundle("c").args(links).run().ok();
+        let expected = [
+            "/proc/self/fd",
+            "/proc/self/fd/0",
+            "/proc/self/fd/1",
+            "/proc/self/fd/2",
+            "pts/ptmx",
+        ];
+        assert_eq!(out.lines(), expected);
+    });
+}
+
+#[test]
+fn devices_of_the_config_and_who_may_open_them() {
+    both(|sandbox| {
+        let device = json!([{ "path": "/dev/mine", "type": "c", "major": 1, "minor": 11, "fileMode": 0o640, "uid": 7, "gid": 8 }]);
+        let rules = json!([
+            { "allow": false, "access": "rwm" },
+            { "allow": true, "type": "c", "major": 1, "minor": 3, "access": "rwm" },
+            { "allow": true, "type": "c", "major": 1, "minor": 11, "access": "r" }
+        ]);
+        let bundle = sandbox
+            .bundle("c")
+            .set("/linux/devices", device)
+            .set("/linux/resources/devices", rules)
+            .set("/process/capabilities", json!({ "bounding": ["CAP_DAC_OVERRIDE", "CAP_MKNOD", "CAP_SYSLOG"],
+                "permitted": ["CAP_DAC_OVERRIDE", "CAP_MKNOD", "CAP_SYSLOG"], "effective": ["CAP_DAC_OVERRIDE", "CAP_MKNOD", "CAP_SYSLOG"] }));
+        // Making a node is harmless, as runc sees it too; opening it is what the rules are about.
+        let steps = "seq stat /dev/mine -- open-dev /dev/mine r -- open-dev /dev/mine w \
+            -- open-dev /dev/null rw -- try mknodat -100 /dev/other 020666 0x101 -- open-dev /dev/other r";
+        let out = bundle.args(steps.split_whitespace()).run().ok();
+        let lines = out.lines();
+        assert_eq!(lines[0], "char 0640 7 8 0 1:11");
+        assert_eq!(
+            lines[1..],
+            ["ok", "EPERM", "ok", "ok", "EPERM"],
+            "{}",
+            out.report()
+        );
+    });
+}
