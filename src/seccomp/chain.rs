@@ -39,7 +39,8 @@ pub(crate) enum Node {
 }
 
 /// What the tests on the way to a node have left possible: for each half the least and the greatest value.
-type Known = [(u32, u32); 12];
+type Known = [Range; 12];
+type Range = (u32, u32);
 const NOTHING_KNOWN: Known = [(0, u32::MAX); 12];
 
 /// Beyond so many conditions on one call what is known is not followed, which keeps the graph linear in the profile.
@@ -161,7 +162,7 @@ impl Walk<'_> {
     fn branch(&mut self, half: Half, test: Test, yes: At, no: At, known: Known) -> NodeId {
         let range = known[usize::from(half)];
         let (if_yes, if_no) = learn(test, range);
-        let mut go = |at, range: Option<(u32, u32)>| {
+        let mut go = |at, range: Option<Range>| {
             let mut known = known;
             if let Some(range) = range.filter(|_| self.learns && self.memo.len() < STEPS) {
                 known[usize::from(half)] = range;
@@ -191,7 +192,7 @@ impl Walk<'_> {
 }
 
 /// What a half within `range` is known to be after the test said yes and after it said no; `None` where it cannot say so.
-fn learn(test: Test, range: (u32, u32)) -> (Option<(u32, u32)>, Option<(u32, u32)>) {
+fn learn(test: Test, range: Range) -> (Option<Range>, Option<Range>) {
     let (min, max) = range;
     let some = |min, max| (min <= max).then_some((min, max));
     match test {
@@ -215,7 +216,7 @@ fn learn(test: Test, range: (u32, u32)) -> (Option<(u32, u32)>, Option<(u32, u32
     }
 }
 
-fn verdict(holds: bool, range: (u32, u32)) -> (Option<(u32, u32)>, Option<(u32, u32)>) {
+fn verdict(holds: bool, range: Range) -> (Option<Range>, Option<Range>) {
     if holds {
         (Some(range), None)
     } else {

@@ -7,12 +7,13 @@
 use std::cmp::Reverse;
 
 use anyhow::{Result, bail, ensure};
-use oci_spec::runtime::{
-    Arch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompOperator, LinuxSyscall,
-};
+use oci_spec::runtime::{Arch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSyscall};
 
 use super::emit::MAX_INSTRUCTIONS;
-use super::names::{RET_ALLOW, RET_ERRNO, RET_LOG, RET_TRACE, RET_USER_NOTIF, action_of};
+use super::names::{
+    ARCHS, OPERATORS, RET_ACTION, RET_ALLOW, RET_ERRNO, RET_LOG, RET_TRACE, RET_USER_NOTIF,
+    action_of,
+};
 use super::syscalls::{ARM_PRIVATE, Abi, Call, lookup};
 
 /// A comparison of one argument, in the form the compiler works on: `value` has no bit outside `mask`, and neither has
@@ -81,7 +82,7 @@ impl Policy {
     /// pass; a tracer or a listener decides about unknown calls itself.
     pub(crate) fn beyond(&self, newest: Option<u32>) -> u32 {
         let lets_pass = matches!(self.default, RET_ALLOW | RET_LOG | RET_USER_NOTIF)
-            || self.default & super::names::RET_ACTION == RET_TRACE;
+            || self.default & RET_ACTION == RET_TRACE;
         if newest.is_none() || lets_pass {
             self.default
         } else {
@@ -132,21 +133,13 @@ impl Policy {
 
 /// The ABIs to make code for: the native one always, the other ABIs of the machine where the profile names them.
 fn abis(named: &[Arch], native: Abi) -> Vec<Abi> {
-    let others: &[(Arch, Abi)] = match native {
-        Abi::Aarch64 | Abi::Arm => &[(Arch::ScmpArchArm, Abi::Arm)],
-        _ => &[
-            (Arch::ScmpArchX32, Abi::X32),
-            (Arch::ScmpArchX86, Abi::I386),
-        ],
-    };
-    let mut abis = vec![native];
-    abis.extend(
-        others
+    let is_named = |abi: &Abi| {
+        ARCHS
             .iter()
-            .filter(|(arch, _)| named.contains(arch))
-            .map(|(_, abi)| *abi),
-    );
-    abis
+            .any(|(_, arch, of)| *of == Some(*abi) && named.contains(arch))
+    };
+    let others = native.others().iter().copied().filter(is_named);
+    [native].into_iter().chain(others).collect()
 }
 
 /// An action and its errno as the kernel takes them. `path` names the errno in the config.
@@ -191,17 +184,12 @@ fn alternatives(origin: usize, syscall: &LinuxSyscall) -> Result<Vec<Vec<Cond>>>
 }
 
 fn cond(arg: &LinuxSeccompArg) -> Cond {
-    let (op, mask, value) = match arg.op() {
-        LinuxSeccompOperator::ScmpCmpEq => (Op::Eq, u64::MAX, arg.value()),
-        LinuxSeccompOperator::ScmpCmpNe => (Op::Ne, u64::MAX, arg.value()),
-        LinuxSeccompOperator::ScmpCmpLt => (Op::Lt, u64::MAX, arg.value()),
-        LinuxSeccompOperator::ScmpCmpLe => (Op::Le, u64::MAX, arg.value()),
-        LinuxSeccompOperator::ScmpCmpGt => (Op::Gt, u64::MAX, arg.value()),
-        LinuxSeccompOperator::ScmpCmpGe => (Op::Ge, u64::MAX, arg.value()),
+    let row = OPERATORS.iter().find(|(_, oci, _)| *oci == arg.op());
+    let (.., op) = *row.expect("OPERATORS names every variant");
+    let (mask, value) = match op {
         // `value` is the mask and `valueTwo` what must remain, zero if absent.
-        LinuxSeccompOperator::ScmpCmpMaskedEq => {
-            (Op::Masked, arg.value(), arg.value_two().unwrap_or(0))
-        }
+        Op::Masked => (arg.value(), arg.value_two().unwrap_or(0)),
+        _ => (u64::MAX, arg.value()),
     };
     Cond {
         arg: arg.index() as u8,

@@ -29,6 +29,14 @@ impl Abi {
     #[cfg(target_arch = "aarch64")]
     pub(crate) const NATIVE: Abi = Abi::Aarch64;
 
+    /// What else runs on a machine whose native ABI this is.
+    pub(crate) fn others(self) -> &'static [Abi] {
+        match self {
+            Abi::X86_64 | Abi::I386 | Abi::X32 => &[Abi::X32, Abi::I386],
+            Abi::Aarch64 | Abi::Arm => &[Abi::Arm],
+        }
+    }
+
     /// What the kernel puts into `seccomp_data.arch` (linux/audit.h).
     pub(crate) fn audit_arch(self) -> u32 {
         match self {
@@ -191,7 +199,7 @@ mod tests {
         ] {
             assert_eq!(
                 i64::from(lookup(name).unwrap().number(Abi::NATIVE).unwrap()),
-                number as i64,
+                number,
                 "{name}"
             );
         }
