@@ -5,6 +5,7 @@
 //! numbers of nodes are an order to lay them out in.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use super::rules::{Cond, Conj, Op};
 
@@ -48,6 +49,36 @@ const FOLLOWED: usize = 64;
 /// And beyond so many steps no more is learned.
 const STEPS: usize = 4096;
 
+/// Maps with a quick hash: their keys are made here, and what a profile can make them collide in is its own start.
+type Map<K, V> = HashMap<K, V, BuildHasherDefault<Mix>>;
+
+#[derive(Default)]
+struct Mix(u64);
+
+impl Hasher for Mix {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes
+            .iter()
+            .for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u32(&mut self, word: u32) {
+        self.write_u64(u64::from(word));
+    }
+
+    fn write_usize(&mut self, word: usize) {
+        self.write_u64(word as u64);
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0 ^ (self.0 >> 32)
+    }
+}
+
 /// A place in the list of rules.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum At {
@@ -64,12 +95,19 @@ enum At {
 #[derive(Default)]
 pub(crate) struct Graph {
     pub nodes: Vec<Node>,
-    ids: HashMap<Node, NodeId>,
+    ids: Map<Node, NodeId>,
+    /// The few answers, which are asked for a thousand times.
+    answers: Vec<(u32, NodeId)>,
 }
 
 impl Graph {
     pub(crate) fn answer(&mut self, ret: u32) -> NodeId {
-        self.intern(Node::Return(ret))
+        if let Some((_, id)) = self.answers.iter().find(|(known, _)| *known == ret) {
+            return *id;
+        }
+        let id = self.intern(Node::Return(ret));
+        self.answers.push((ret, id));
+        id
     }
 
     /// The graph of: the first rule whose conditions all hold, else `default`. `wide` compares 64 bits, else 32.
@@ -82,7 +120,7 @@ impl Graph {
             default,
             wide,
             learns,
-            memo: HashMap::new(),
+            memo: Map::default(),
         };
         if !learns {
             // From the end, so that the recursion never goes deeper than one rule.
@@ -107,7 +145,7 @@ struct Walk<'a> {
     default: u32,
     wide: bool,
     learns: bool,
-    memo: HashMap<(At, Known), NodeId>,
+    memo: Map<(At, Known), NodeId>,
 }
 
 impl Walk<'_> {
