@@ -8,8 +8,8 @@ jt, jf and k in hexadecimal.
 
     LIBSECCOMP=/path/to/libseccomp.so.2 integration/seccomp/oracle.py DATA
 
-DATA holds docker-default-seccomp.json and podman-default-seccomp.json (see the tests for where those come from). The
-library must know every call the profiles name: 2.6.1 does. To have it where the distribution's is older, build the
+DATA holds docker-default-seccomp.json (moby/profiles, seccomp/default.json) and podman-default-seccomp.json
+(go.podman.io/common, pkg/seccomp/seccomp.json), which the tests look for in ../shared/data. The library must know every call the profiles name: 2.6.1 does. To have it where the distribution's is older, build the
 release from source; it need not be installed.
 """
 

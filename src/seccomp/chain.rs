@@ -5,6 +5,7 @@
 //! numbers of nodes are an order to lay them out in.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use super::rules::{Cond, Conj, Op};
 
@@ -39,13 +40,44 @@ pub(crate) enum Node {
 }
 
 /// What the tests on the way to a node have left possible: for each half the least and the greatest value.
-type Known = [(u32, u32); 12];
+type Known = [Range; 12];
+type Range = (u32, u32);
 const NOTHING_KNOWN: Known = [(0, u32::MAX); 12];
 
 /// Beyond so many conditions on one call what is known is not followed, which keeps the graph linear in the profile.
 const FOLLOWED: usize = 64;
 /// And beyond so many steps no more is learned.
 const STEPS: usize = 4096;
+
+/// Maps with a quick hash: their keys are made here, and what a profile can make them collide in is its own start.
+type Map<K, V> = HashMap<K, V, BuildHasherDefault<Mix>>;
+
+#[derive(Default)]
+struct Mix(u64);
+
+impl Hasher for Mix {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes
+            .iter()
+            .for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u32(&mut self, word: u32) {
+        self.write_u64(u64::from(word));
+    }
+
+    fn write_usize(&mut self, word: usize) {
+        self.write_u64(word as u64);
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0 ^ (self.0 >> 32)
+    }
+}
 
 /// A place in the list of rules.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -63,12 +95,19 @@ enum At {
 #[derive(Default)]
 pub(crate) struct Graph {
     pub nodes: Vec<Node>,
-    ids: HashMap<Node, NodeId>,
+    ids: Map<Node, NodeId>,
+    /// The few answers, which are asked for a thousand times.
+    answers: Vec<(u32, NodeId)>,
 }
 
 impl Graph {
     pub(crate) fn answer(&mut self, ret: u32) -> NodeId {
-        self.intern(Node::Return(ret))
+        if let Some((_, id)) = self.answers.iter().find(|(known, _)| *known == ret) {
+            return *id;
+        }
+        let id = self.intern(Node::Return(ret));
+        self.answers.push((ret, id));
+        id
     }
 
     /// The graph of: the first rule whose conditions all hold, else `default`. `wide` compares 64 bits, else 32.
@@ -81,7 +120,7 @@ impl Graph {
             default,
             wide,
             learns,
-            memo: HashMap::new(),
+            memo: Map::default(),
         };
         if !learns {
             // From the end, so that the recursion never goes deeper than one rule.
@@ -106,7 +145,7 @@ struct Walk<'a> {
     default: u32,
     wide: bool,
     learns: bool,
-    memo: HashMap<(At, Known), NodeId>,
+    memo: Map<(At, Known), NodeId>,
 }
 
 impl Walk<'_> {
@@ -161,7 +200,7 @@ impl Walk<'_> {
     fn branch(&mut self, half: Half, test: Test, yes: At, no: At, known: Known) -> NodeId {
         let range = known[usize::from(half)];
         let (if_yes, if_no) = learn(test, range);
-        let mut go = |at, range: Option<(u32, u32)>| {
+        let mut go = |at, range: Option<Range>| {
             let mut known = known;
             if let Some(range) = range.filter(|_| self.learns && self.memo.len() < STEPS) {
                 known[usize::from(half)] = range;
@@ -191,7 +230,7 @@ impl Walk<'_> {
 }
 
 /// What a half within `range` is known to be after the test said yes and after it said no; `None` where it cannot say so.
-fn learn(test: Test, range: (u32, u32)) -> (Option<(u32, u32)>, Option<(u32, u32)>) {
+fn learn(test: Test, range: Range) -> (Option<Range>, Option<Range>) {
     let (min, max) = range;
     let some = |min, max| (min <= max).then_some((min, max));
     match test {
@@ -215,7 +254,7 @@ fn learn(test: Test, range: (u32, u32)) -> (Option<(u32, u32)>, Option<(u32, u32
     }
 }
 
-fn verdict(holds: bool, range: (u32, u32)) -> (Option<(u32, u32)>, Option<(u32, u32)>) {
+fn verdict(holds: bool, range: Range) -> (Option<Range>, Option<Range>) {
     if holds {
         (Some(range), None)
     } else {

@@ -127,7 +127,13 @@ impl Spans<'_> {
     }
 
     /// `verdicts` on the numbers from `start`, the default for the gaps between, and from the newest on ENOSYS.
-    fn span(&mut self, start: u32, verdicts: &[(u32, Verdict)], newest: Option<u32>, wide: bool) {
+    fn span(
+        &mut self,
+        start: u32,
+        rules: &AbiRules,
+        verdicts: &[(u32, Verdict)],
+        newest: Option<u32>,
+    ) {
         let default = self.policy.default;
         let mut next = start;
         for (number, verdict) in verdicts {
@@ -136,7 +142,10 @@ impl Spans<'_> {
             }
             let leaf = match verdict {
                 Verdict::Always(ret) => self.graph.answer(*ret),
-                Verdict::When(rules) => self.graph.chain(rules, default, wide),
+                Verdict::When(chain) => {
+                    self.graph
+                        .chain(&rules.chains[*chain], default, rules.abi.wide())
+                }
             };
             self.push(*number, leaf);
             next = number + 1;
@@ -149,7 +158,7 @@ impl Spans<'_> {
     }
 
     fn all(&mut self, rules: &AbiRules) {
-        self.span(0, &rules.verdicts, rules.newest, rules.abi.wide());
+        self.span(0, rules, &rules.verdicts, rules.newest);
     }
 
     /// x86_64 and x32 share an audit architecture and differ in bit 30. Without x32 in the profile its numbers are
@@ -157,7 +166,7 @@ impl Spans<'_> {
     fn x86_64(&mut self, rules: &AbiRules, x32: Option<&AbiRules>) {
         self.all(rules);
         if let Some(x32) = x32 {
-            self.span(X32_BIT, &x32.verdicts, x32.newest, x32.abi.wide());
+            self.span(X32_BIT, x32, &x32.verdicts, x32.newest);
             self.push_answer(0x8000_0000, self.policy.beyond(rules.newest));
             self.push_answer(0xc000_0000, self.policy.beyond(x32.newest));
         } else {
@@ -172,12 +181,12 @@ impl Spans<'_> {
         let common = rules
             .verdicts
             .partition_point(|(number, _)| *number < ARM_PRIVATE);
-        self.span(0, &rules.verdicts[..common], rules.newest, false);
+        self.span(0, rules, &rules.verdicts[..common], rules.newest);
         self.span(
             ARM_PRIVATE,
+            rules,
             &rules.verdicts[common..],
             rules.newest_private.or(rules.newest),
-            false,
         );
     }
 }

@@ -20,9 +20,13 @@ impl Data {
             0 => Some(self.number),
             4 => Some(self.arch),
             8 | 12 => Some(0),
-            16..=60 if offset % 4 == 0 => {
+            16..=60 if offset.is_multiple_of(4) => {
                 let arg = self.args[(offset as usize - 16) / 8];
-                Some(if offset % 8 == 0 { arg } else { arg >> 32 } as u32)
+                Some(if offset.is_multiple_of(8) {
+                    arg
+                } else {
+                    arg >> 32
+                } as u32)
             }
             _ => None,
         }

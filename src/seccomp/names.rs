@@ -2,6 +2,8 @@
 
 use oci_spec::runtime::{Arch, LinuxSeccompAction, LinuxSeccompFilterFlag, LinuxSeccompOperator};
 
+use super::rules::Op;
+use super::syscalls::Abi;
 use crate::sys::seccomp::{FLAG_LOG, FLAG_SPEC_ALLOW, FLAG_WAIT_KILLABLE_RECV};
 
 // Answers of a filter: the upper half of the 32 bits is the action, the lower its datum (linux/seccomp.h).
@@ -97,44 +99,52 @@ pub(crate) const ACTIONS: &[Action] = &[
     ),
 ];
 
-/// Every comparison of an argument, sorted by name.
-pub(crate) const OPERATORS: &[(&str, LinuxSeccompOperator)] = &[
-    ("SCMP_CMP_EQ", LinuxSeccompOperator::ScmpCmpEq),
-    ("SCMP_CMP_GE", LinuxSeccompOperator::ScmpCmpGe),
-    ("SCMP_CMP_GT", LinuxSeccompOperator::ScmpCmpGt),
-    ("SCMP_CMP_LE", LinuxSeccompOperator::ScmpCmpLe),
-    ("SCMP_CMP_LT", LinuxSeccompOperator::ScmpCmpLt),
-    ("SCMP_CMP_MASKED_EQ", LinuxSeccompOperator::ScmpCmpMaskedEq),
-    ("SCMP_CMP_NE", LinuxSeccompOperator::ScmpCmpNe),
+/// Every comparison of an argument, sorted by name, and what the compiler makes of it.
+pub(crate) const OPERATORS: &[(&str, LinuxSeccompOperator, Op)] = &[
+    ("SCMP_CMP_EQ", LinuxSeccompOperator::ScmpCmpEq, Op::Eq),
+    ("SCMP_CMP_GE", LinuxSeccompOperator::ScmpCmpGe, Op::Ge),
+    ("SCMP_CMP_GT", LinuxSeccompOperator::ScmpCmpGt, Op::Gt),
+    ("SCMP_CMP_LE", LinuxSeccompOperator::ScmpCmpLe, Op::Le),
+    ("SCMP_CMP_LT", LinuxSeccompOperator::ScmpCmpLt, Op::Lt),
+    (
+        "SCMP_CMP_MASKED_EQ",
+        LinuxSeccompOperator::ScmpCmpMaskedEq,
+        Op::Masked,
+    ),
+    ("SCMP_CMP_NE", LinuxSeccompOperator::ScmpCmpNe, Op::Ne),
 ];
 
 /// Every architecture a profile may name, sorted by name. Those that cannot occur on this machine get no code: a call
-/// made through them never reaches the filter.
-pub(crate) const ARCHS: &[(&str, Arch)] = &[
-    ("SCMP_ARCH_AARCH64", Arch::ScmpArchAarch64),
-    ("SCMP_ARCH_ARM", Arch::ScmpArchArm),
-    ("SCMP_ARCH_LOONGARCH64", Arch::ScmpArchLoongarch64),
-    ("SCMP_ARCH_M68K", Arch::ScmpArchM68k),
-    ("SCMP_ARCH_MIPS", Arch::ScmpArchMips),
-    ("SCMP_ARCH_MIPS64", Arch::ScmpArchMips64),
-    ("SCMP_ARCH_MIPS64N32", Arch::ScmpArchMips64n32),
-    ("SCMP_ARCH_MIPSEL", Arch::ScmpArchMipsel),
-    ("SCMP_ARCH_MIPSEL64", Arch::ScmpArchMipsel64),
-    ("SCMP_ARCH_MIPSEL64N32", Arch::ScmpArchMipsel64n32),
-    ("SCMP_ARCH_NATIVE", Arch::ScmpArchNative),
-    ("SCMP_ARCH_PARISC", Arch::ScmpArchParisc),
-    ("SCMP_ARCH_PARISC64", Arch::ScmpArchParisc64),
-    ("SCMP_ARCH_PPC", Arch::ScmpArchPpc),
-    ("SCMP_ARCH_PPC64", Arch::ScmpArchPpc64),
-    ("SCMP_ARCH_PPC64LE", Arch::ScmpArchPpc64le),
-    ("SCMP_ARCH_RISCV64", Arch::ScmpArchRiscv64),
-    ("SCMP_ARCH_S390", Arch::ScmpArchS390),
-    ("SCMP_ARCH_S390X", Arch::ScmpArchS390x),
-    ("SCMP_ARCH_SH", Arch::ScmpArchSh),
-    ("SCMP_ARCH_SHEB", Arch::ScmpArchSheb),
-    ("SCMP_ARCH_X32", Arch::ScmpArchX32),
-    ("SCMP_ARCH_X86", Arch::ScmpArchX86),
-    ("SCMP_ARCH_X86_64", Arch::ScmpArchX86_64),
+/// made through them never reaches the filter. The native one always has code, whether named or not.
+pub(crate) const ARCHS: &[(&str, Arch, Option<Abi>)] = &[
+    (
+        "SCMP_ARCH_AARCH64",
+        Arch::ScmpArchAarch64,
+        Some(Abi::Aarch64),
+    ),
+    ("SCMP_ARCH_ARM", Arch::ScmpArchArm, Some(Abi::Arm)),
+    ("SCMP_ARCH_LOONGARCH64", Arch::ScmpArchLoongarch64, None),
+    ("SCMP_ARCH_M68K", Arch::ScmpArchM68k, None),
+    ("SCMP_ARCH_MIPS", Arch::ScmpArchMips, None),
+    ("SCMP_ARCH_MIPS64", Arch::ScmpArchMips64, None),
+    ("SCMP_ARCH_MIPS64N32", Arch::ScmpArchMips64n32, None),
+    ("SCMP_ARCH_MIPSEL", Arch::ScmpArchMipsel, None),
+    ("SCMP_ARCH_MIPSEL64", Arch::ScmpArchMipsel64, None),
+    ("SCMP_ARCH_MIPSEL64N32", Arch::ScmpArchMipsel64n32, None),
+    ("SCMP_ARCH_NATIVE", Arch::ScmpArchNative, None),
+    ("SCMP_ARCH_PARISC", Arch::ScmpArchParisc, None),
+    ("SCMP_ARCH_PARISC64", Arch::ScmpArchParisc64, None),
+    ("SCMP_ARCH_PPC", Arch::ScmpArchPpc, None),
+    ("SCMP_ARCH_PPC64", Arch::ScmpArchPpc64, None),
+    ("SCMP_ARCH_PPC64LE", Arch::ScmpArchPpc64le, None),
+    ("SCMP_ARCH_RISCV64", Arch::ScmpArchRiscv64, None),
+    ("SCMP_ARCH_S390", Arch::ScmpArchS390, None),
+    ("SCMP_ARCH_S390X", Arch::ScmpArchS390x, None),
+    ("SCMP_ARCH_SH", Arch::ScmpArchSh, None),
+    ("SCMP_ARCH_SHEB", Arch::ScmpArchSheb, None),
+    ("SCMP_ARCH_X32", Arch::ScmpArchX32, Some(Abi::X32)),
+    ("SCMP_ARCH_X86", Arch::ScmpArchX86, Some(Abi::I386)),
+    ("SCMP_ARCH_X86_64", Arch::ScmpArchX86_64, Some(Abi::X86_64)),
 ];
 
 /// Every flag: its name, its type in the parsed profile, its bit for seccomp(2). TSYNC asks for nothing, since one

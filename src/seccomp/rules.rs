@@ -1,18 +1,19 @@
 //! From a profile to rules by system call number: everything is checked here, and nothing later can fail but the size.
 //!
 //! What several rules for one call mean together is what libseccomp makes of them, since profiles were written against
-//! it (`resolve`): the first unconditional rule decides alone; else the conditional ones are tried, most particular
+//! it (`Collector::finish`, `chain`): the first unconditional rule decides alone; else the conditional ones are tried, most particular
 //! first, and the default action follows.
 
 use std::cmp::Reverse;
 
 use anyhow::{Result, bail, ensure};
-use oci_spec::runtime::{
-    Arch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompOperator, LinuxSyscall,
-};
+use oci_spec::runtime::{Arch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSyscall};
 
 use super::emit::MAX_INSTRUCTIONS;
-use super::names::{RET_ALLOW, RET_ERRNO, RET_LOG, RET_TRACE, RET_USER_NOTIF, action_of};
+use super::names::{
+    ARCHS, OPERATORS, RET_ACTION, RET_ALLOW, RET_ERRNO, RET_LOG, RET_TRACE, RET_USER_NOTIF,
+    action_of,
+};
 use super::syscalls::{ARM_PRIVATE, Abi, Call, lookup};
 
 /// A comparison of one argument, in the form the compiler works on: `value` has no bit outside `mask`, and neither has
@@ -40,27 +41,33 @@ pub(crate) enum Op {
 /// Conditions that must all hold, by argument, at most one each. None at all means always.
 pub(crate) type Conj = Vec<Cond>;
 
-/// One rule for one number.
+/// One rule for one number. Small, since a container's start sorts a thousand of them.
+#[derive(Clone, Copy)]
 struct Rule {
     number: u32,
-    conj: Conj,
+    /// Index into the collector's `conjs`; 0 is always.
+    conj: u32,
     ret: u32,
     /// Index into the profile's `syscalls`, for messages.
-    origin: usize,
+    origin: u32,
 }
 
 /// What one number is answered with.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Copy)]
 pub(crate) enum Verdict {
     Always(u32),
-    /// The first whose conditions hold, else the default action.
-    When(Vec<(Conj, u32)>),
+    /// As the chain with this index in `AbiRules::chains` says.
+    When(usize),
 }
+
+/// The answer of the first whose conditions all hold, else the default action's.
+pub(crate) type Chain = Vec<(Conj, u32)>;
 
 /// The rules of one ABI: sorted by number, one verdict each.
 pub(crate) struct AbiRules {
     pub abi: Abi,
     pub verdicts: Vec<(u32, Verdict)>,
+    pub chains: Vec<Chain>,
     /// The newest number that the profile names, whether or not a rule came of it; private ARM calls apart.
     pub newest: Option<u32>,
     /// The same among the private calls of ARM.
@@ -81,7 +88,7 @@ impl Policy {
     /// pass; a tracer or a listener decides about unknown calls itself.
     pub(crate) fn beyond(&self, newest: Option<u32>) -> u32 {
         let lets_pass = matches!(self.default, RET_ALLOW | RET_LOG | RET_USER_NOTIF)
-            || self.default & super::names::RET_ACTION == RET_TRACE;
+            || self.default & RET_ACTION == RET_TRACE;
         if newest.is_none() || lets_pass {
             self.default
         } else {
@@ -113,9 +120,11 @@ impl Policy {
                 syscall.errno_ret(),
             )?;
             let alternatives = alternatives(origin, syscall)?;
+            all.iter_mut()
+                .for_each(|c| c.begin(&alternatives, ret, origin));
             for (i, name) in syscall.names().iter().enumerate() {
                 match lookup(name) {
-                    Some(call) => all.iter_mut().for_each(|c| c.add(call, &alternatives, ret, default, origin)),
+                    Some(call) => all.iter_mut().for_each(|c| c.add(call, default)),
                     None => warnings.push(format!(
                         "linux.seccomp.syscalls[{origin}].names[{i}]: no system call {name:?} is known here; skipped"
                     )),
@@ -132,21 +141,13 @@ impl Policy {
 
 /// The ABIs to make code for: the native one always, the other ABIs of the machine where the profile names them.
 fn abis(named: &[Arch], native: Abi) -> Vec<Abi> {
-    let others: &[(Arch, Abi)] = match native {
-        Abi::Aarch64 | Abi::Arm => &[(Arch::ScmpArchArm, Abi::Arm)],
-        _ => &[
-            (Arch::ScmpArchX32, Abi::X32),
-            (Arch::ScmpArchX86, Abi::I386),
-        ],
-    };
-    let mut abis = vec![native];
-    abis.extend(
-        others
+    let is_named = |abi: &Abi| {
+        ARCHS
             .iter()
-            .filter(|(arch, _)| named.contains(arch))
-            .map(|(_, abi)| *abi),
-    );
-    abis
+            .any(|(_, arch, of)| *of == Some(*abi) && named.contains(arch))
+    };
+    let others = native.others().iter().copied().filter(is_named);
+    [native].into_iter().chain(others).collect()
 }
 
 /// An action and its errno as the kernel takes them. `path` names the errno in the config.
@@ -191,17 +192,12 @@ fn alternatives(origin: usize, syscall: &LinuxSyscall) -> Result<Vec<Vec<Cond>>>
 }
 
 fn cond(arg: &LinuxSeccompArg) -> Cond {
-    let (op, mask, value) = match arg.op() {
-        LinuxSeccompOperator::ScmpCmpEq => (Op::Eq, u64::MAX, arg.value()),
-        LinuxSeccompOperator::ScmpCmpNe => (Op::Ne, u64::MAX, arg.value()),
-        LinuxSeccompOperator::ScmpCmpLt => (Op::Lt, u64::MAX, arg.value()),
-        LinuxSeccompOperator::ScmpCmpLe => (Op::Le, u64::MAX, arg.value()),
-        LinuxSeccompOperator::ScmpCmpGt => (Op::Gt, u64::MAX, arg.value()),
-        LinuxSeccompOperator::ScmpCmpGe => (Op::Ge, u64::MAX, arg.value()),
+    let row = OPERATORS.iter().find(|(_, oci, _)| *oci == arg.op());
+    let (.., op) = *row.expect("OPERATORS names every variant");
+    let (mask, value) = match op {
         // `value` is the mask and `valueTwo` what must remain, zero if absent.
-        LinuxSeccompOperator::ScmpCmpMaskedEq => {
-            (Op::Masked, arg.value(), arg.value_two().unwrap_or(0))
-        }
+        Op::Masked => (arg.value(), arg.value_two().unwrap_or(0)),
+        _ => (u64::MAX, arg.value()),
     };
     Cond {
         arg: arg.index() as u8,
@@ -230,30 +226,54 @@ fn normalise(conds: &[Cond], abi: Abi) -> Conj {
 struct Collector {
     abi: Abi,
     rules: Vec<Rule>,
+    conjs: Vec<Conj>,
+    /// The alternatives of the entry of `syscalls` at hand: rules that lack only the number.
+    entry: Vec<Rule>,
+    ret: u32,
     newest: Option<u32>,
     newest_private: Option<u32>,
 }
 
 impl Collector {
     fn new(abi: Abi) -> Collector {
+        let (rules, conjs, entry) = (Vec::with_capacity(512), vec![Conj::new()], Vec::new());
         Collector {
             abi,
-            rules: Vec::with_capacity(512),
+            rules,
+            conjs,
+            entry,
+            ret: 0,
             newest: None,
             newest_private: None,
         }
     }
 
-    /// Adds the rules of one name. A rule whose action is the default one is none (libseccomp refuses it, runc skips
-    /// it), but its number counts as named.
-    fn add(
-        &mut self,
-        call: Call,
-        alternatives: &[Vec<Cond>],
-        ret: u32,
-        default: u32,
-        origin: usize,
-    ) {
+    fn conj(&mut self, conj: Conj) -> u32 {
+        if conj.is_empty() {
+            return 0;
+        }
+        self.conjs.push(conj);
+        (self.conjs.len() - 1) as u32
+    }
+
+    /// Turns to the next entry of `syscalls`.
+    fn begin(&mut self, alternatives: &[Vec<Cond>], ret: u32, origin: usize) {
+        self.ret = ret;
+        self.entry.clear();
+        for conds in alternatives {
+            let conj = self.conj(normalise(conds, self.abi));
+            self.entry.push(Rule {
+                number: 0,
+                conj,
+                ret,
+                origin: origin as u32,
+            });
+        }
+    }
+
+    /// Adds the rules of one name of the entry. A rule whose action is the default one is none (libseccomp refuses it,
+    /// runc skips it), but its number counts as named.
+    fn add(&mut self, call: Call, default: u32) {
         let number = call.number(self.abi);
         let multiplexed = call.multiplexed(self.abi);
         for number in number
@@ -268,47 +288,53 @@ impl Collector {
             };
             *newest = (*newest).max(Some(number));
         }
-        if ret == default {
+        if self.ret == default {
             return;
         }
-        for conds in alternatives {
-            let conj = normalise(conds, self.abi);
+        for i in 0..self.entry.len() {
+            let rule = self.entry[i];
             if let Some((number, sub)) = multiplexed {
                 // The call's own first argument is behind a pointer there, so a condition on it is lost, and as in
                 // libseccomp those on later arguments stay.
-                let mut conj: Conj = conj.iter().copied().filter(|c| c.arg != 0).collect();
-                conj.insert(
-                    0,
-                    Cond {
-                        arg: 0,
-                        op: Op::Eq,
-                        mask: u64::from(u32::MAX),
-                        value: u64::from(sub),
-                    },
-                );
+                let sub = Cond {
+                    arg: 0,
+                    op: Op::Eq,
+                    mask: u64::from(u32::MAX),
+                    value: u64::from(sub),
+                };
+                let later = self.conjs[rule.conj as usize]
+                    .iter()
+                    .copied()
+                    .filter(|c| c.arg != 0);
+                let conj = [sub].into_iter().chain(later).collect();
+                let conj = self.conj(conj);
                 self.rules.push(Rule {
                     number,
                     conj,
-                    ret,
-                    origin,
+                    ..rule
                 });
             }
             if let Some(number) = number {
-                self.rules.push(Rule {
-                    number,
-                    conj,
-                    ret,
-                    origin,
-                });
+                self.rules.push(Rule { number, ..rule });
             }
         }
     }
 
     fn finish(mut self) -> Result<AbiRules> {
-        self.rules.sort_by_key(|rule| rule.number);
+        // The order of the profile within a number; an unstable sort, since it needs no memory.
+        self.rules
+            .sort_unstable_by_key(|rule| (rule.number, rule.origin, rule.conj));
         let mut verdicts = Vec::with_capacity(self.rules.len());
-        for rules in self.rules.chunk_by_mut(|a, b| a.number == b.number) {
-            verdicts.push((rules[0].number, resolve(rules)?));
+        let mut chains = Vec::new();
+        for rules in self.rules.chunk_by(|a, b| a.number == b.number) {
+            let verdict = match rules.iter().find(|rule| rule.conj == 0) {
+                Some(rule) => Verdict::Always(rule.ret),
+                None => {
+                    chains.push(chain(rules, &self.conjs)?);
+                    Verdict::When(chains.len() - 1)
+                }
+            };
+            verdicts.push((rules[0].number, verdict));
         }
         let Collector {
             abi,
@@ -319,50 +345,52 @@ impl Collector {
         Ok(AbiRules {
             abi,
             verdicts,
+            chains,
             newest,
             newest_private,
         })
     }
 }
 
-/// What the rules for one number, in the order of the profile, mean together.
-fn resolve(rules: &mut [Rule]) -> Result<Verdict> {
-    if let Some(rule) = rules.iter().find(|rule| rule.conj.is_empty()) {
-        return Ok(Verdict::Always(rule.ret));
-    }
-    let mut kept: Vec<(Conj, u32, usize)> = Vec::with_capacity(rules.len());
+/// What the rules for one number, all of them conditional and in the order of the profile, mean together.
+fn chain(rules: &[Rule], conjs: &[Conj]) -> Result<Chain> {
+    let mut kept: Vec<(&Conj, Rule)> = Vec::with_capacity(rules.len());
     'rules: for rule in rules {
-        for (conj, ret, origin) in &kept {
-            if *conj == rule.conj {
+        let conj = &conjs[rule.conj as usize];
+        for (other, earlier) in &kept {
+            if *other == conj {
                 ensure!(
-                    *ret == rule.ret,
-                    "linux.seccomp.syscalls[{}]: contradicts syscalls[{origin}], which answers the same call with the \
-                     same arguments otherwise (on i386, socketcall and ipc hide the first argument)",
-                    rule.origin
+                    earlier.ret == rule.ret,
+                    "linux.seccomp.syscalls[{}]: contradicts syscalls[{}], which answers the same call with the same \
+                     arguments otherwise (on i386, socketcall and ipc hide the first argument)",
+                    rule.origin,
+                    earlier.origin
                 );
                 continue 'rules;
             }
             // An earlier rule that asks for less holds wherever this one would.
-            if rule.conj.starts_with(conj) {
+            if conj.starts_with(other) {
                 continue 'rules;
             }
         }
         // Each takes an instruction at least, and the comparisons here are quadratic.
+        let fits = kept.len() < MAX_INSTRUCTIONS;
         ensure!(
-            kept.len() < MAX_INSTRUCTIONS,
+            fits,
             "linux.seccomp.syscalls[{}]: too many rules for one call",
             rule.origin
         );
-        kept.push((std::mem::take(&mut rule.conj), rule.ret, rule.origin));
+        kept.push((conj, *rule));
     }
     let seen: Vec<Cond> = kept
         .iter()
-        .flat_map(|(conj, ..)| conj.iter().copied())
+        .flat_map(|(conj, _)| conj.iter().copied())
         .collect();
-    kept.sort_by_cached_key(|(conj, ..)| order(conj, &seen));
-    Ok(Verdict::When(
-        kept.into_iter().map(|(conj, ret, _)| (conj, ret)).collect(),
-    ))
+    kept.sort_by_cached_key(|(conj, _)| order(conj, &seen));
+    Ok(kept
+        .into_iter()
+        .map(|(conj, rule)| (conj.clone(), rule.ret))
+        .collect())
 }
 
 /// Where conditions stand among those of their call, least first. This is the order of libseccomp's tree (db.c):

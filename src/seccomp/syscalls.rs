@@ -1,6 +1,6 @@
 //! From system call names to numbers, for each kind of program a machine can run.
 
-use super::syscall_tables::{CALLS, Row};
+use super::syscall_tables::CALLS;
 
 /// A set of system call numbers. Several share one audit architecture (x86_64 and x32).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,14 @@ impl Abi {
     #[cfg(target_arch = "aarch64")]
     pub(crate) const NATIVE: Abi = Abi::Aarch64;
 
+    /// What else runs on a machine whose native ABI this is.
+    pub(crate) fn others(self) -> &'static [Abi] {
+        match self {
+            Abi::X86_64 | Abi::I386 | Abi::X32 => &[Abi::X32, Abi::I386],
+            Abi::Aarch64 | Abi::Arm => &[Abi::Arm],
+        }
+    }
+
     /// What the kernel puts into `seccomp_data.arch` (linux/audit.h).
     pub(crate) fn audit_arch(self) -> u32 {
         match self {
@@ -53,12 +61,12 @@ impl Abi {
 
 /// One system call as the table knows it.
 #[derive(Clone, Copy)]
-pub(crate) struct Call(&'static Row);
+pub(crate) struct Call(/* row of CALLS */ usize);
 
 impl Call {
     /// Its number, with the ABI's base added; `None` where the call does not exist.
     pub(crate) fn number(self, abi: Abi) -> Option<u32> {
-        u32::try_from(self.0.1[abi as usize])
+        u32::try_from(CALLS[self.0].1[abi as usize])
             .ok()
             .map(|n| n + abi.base())
     }
@@ -66,25 +74,15 @@ impl Call {
     /// The other way to this call on i386: the number of `socketcall` or `ipc`, and what their first argument is then
     /// (linux/net.h, linux/ipc.h). A rule for the call has to hold there too, or it could be walked around.
     pub(crate) fn multiplexed(self, abi: Abi) -> Option<(u32, u32)> {
-        if abi != Abi::I386 {
-            return None;
-        }
-        let find = |table: &[(&str, u32)]| {
-            table
-                .iter()
-                .find(|(name, _)| *name == self.0.0)
-                .map(|(_, sub)| *sub)
-        };
-        find(SOCKETCALL)
-            .map(|sub| (I386_SOCKETCALL, sub))
-            .or_else(|| find(IPC).map(|sub| (I386_IPC, sub)))
+        let (number, sub) = MULTIPLEXED[self.0];
+        (abi == Abi::I386 && sub != 0).then_some((number.into(), sub.into()))
     }
 }
 
-const I386_SOCKETCALL: u32 = 102;
-const I386_IPC: u32 = 117;
+const I386_SOCKETCALL: u8 = 102;
+const I386_IPC: u8 = 117;
 
-const SOCKETCALL: &[(&str, u32)] = &[
+const SOCKETCALL: &[(&str, u8)] = &[
     ("socket", 1),
     ("bind", 2),
     ("connect", 3),
@@ -107,7 +105,7 @@ const SOCKETCALL: &[(&str, u32)] = &[
     ("sendmmsg", 20),
 ];
 
-const IPC: &[(&str, u32)] = &[
+const IPC: &[(&str, u8)] = &[
     ("semop", 1),
     ("semget", 2),
     ("semctl", 3),
@@ -126,12 +124,44 @@ const IPC: &[(&str, u32)] = &[
 pub(crate) fn lookup(name: &str) -> Option<Call> {
     let mut slot = hash(name.as_bytes());
     loop {
-        let row = CALLS.get(usize::from(INDEX[slot]))?;
-        if row.0 == name {
+        let row = usize::from(INDEX[slot]);
+        if CALLS.get(row)?.0 == name {
             return Some(Call(row));
         }
         slot = (slot + 1) % SLOTS;
     }
+}
+
+/// For each row of `CALLS` the i386 call it is multiplexed through and which one it is there; zeroes for most.
+static MULTIPLEXED: [(u8, u8); CALLS.len()] = multiplexed();
+
+const fn multiplexed() -> [(u8, u8); CALLS.len()] {
+    let mut rows = [(0, 0); CALLS.len()];
+    let mut row = 0;
+    while row < CALLS.len() {
+        let mut i = 0;
+        while i < SOCKETCALL.len() + IPC.len() {
+            let ((name, sub), through) = if i < SOCKETCALL.len() {
+                (SOCKETCALL[i], I386_SOCKETCALL)
+            } else {
+                (IPC[i - SOCKETCALL.len()], I386_IPC)
+            };
+            if same(CALLS[row].0.as_bytes(), name.as_bytes()) {
+                rows[row] = (through, sub);
+            }
+            i += 1;
+        }
+        row += 1;
+    }
+    rows
+}
+
+const fn same(a: &[u8], b: &[u8]) -> bool {
+    let mut i = 0;
+    while i < a.len() && i < b.len() && a[i] == b[i] {
+        i += 1;
+    }
+    i == a.len() && i == b.len()
 }
 
 const SLOTS: usize = 2048;
@@ -171,8 +201,8 @@ mod tests {
 
     #[test]
     fn every_name_is_found_and_no_other() {
-        for row in &CALLS {
-            assert!(std::ptr::eq(lookup(row.0).expect(row.0).0, row));
+        for (i, row) in CALLS.iter().enumerate() {
+            assert_eq!(lookup(row.0).expect(row.0).0, i);
         }
         for name in ["", "openat3", "reads", "rea", "READ"] {
             assert!(lookup(name).is_none(), "{name}");
@@ -191,7 +221,7 @@ mod tests {
         ] {
             assert_eq!(
                 i64::from(lookup(name).unwrap().number(Abi::NATIVE).unwrap()),
-                number as i64,
+                number,
                 "{name}"
             );
         }

@@ -294,7 +294,7 @@ const VALUES: [u64; 16] = [
 
 fn random_profile(random: &mut Random) -> Value {
     let pool: Vec<_> = (0..3).map(|_| random.one(&ACTIONS)).collect();
-    let mut action = |random: &mut Random, entry: &mut Value, key: &str, errno: &str| {
+    let action = |random: &mut Random, entry: &mut Value, key: &str, errno: &str| {
         let action = random.one(&pool);
         entry[key] = format!("SCMP_ACT_{action}").into();
         if ["ERRNO", "TRACE"].contains(&action) && random.below(2) == 0 {

@@ -1,7 +1,9 @@
 //! By example: the errors, the flags, the listener, and shapes that random profiles seldom have.
 
 use super::super::emulate;
-use super::super::{KNOWN_FLAGS, Notify, blocked, supported_flags};
+use oci_spec::runtime::{Arch, LinuxSeccompAction, LinuxSeccompFilterFlag, LinuxSeccompOperator};
+
+use super::super::{ACTIONS, ARCHS, KNOWN_FLAGS, Notify, OPERATORS, blocked, supported_flags};
 use super::*;
 use crate::sys::seccomp::{FLAG_LOG, FLAG_NEW_LISTENER, FLAG_SPEC_ALLOW, FLAG_WAIT_KILLABLE_RECV};
 
@@ -18,6 +20,38 @@ fn error(profile: Value) -> String {
 
 fn program(profile: Value) -> Vec<sock_filter> {
     compiled(&profile).unwrap().program
+}
+
+/// `rt features` prints these names, and profiles are parsed by them.
+#[test]
+fn tables_name_what_profiles_may_say() {
+    let parsed = |name: &str| Value::from(name);
+    assert!(
+        ACTIONS.iter().all(
+            |a| serde_json::from_value::<LinuxSeccompAction>(parsed(a.name)).unwrap() == a.oci
+        )
+    );
+    assert!(
+        ARCHS
+            .iter()
+            .all(|(name, arch, _)| serde_json::from_value::<Arch>(parsed(name)).unwrap() == *arch)
+    );
+    for (name, op, _) in OPERATORS {
+        assert_eq!(
+            serde_json::from_value::<LinuxSeccompOperator>(parsed(name)).unwrap(),
+            *op
+        );
+    }
+    for (name, flag, _) in KNOWN_FLAGS {
+        assert_eq!(
+            serde_json::from_value::<LinuxSeccompFilterFlag>(parsed(name)).unwrap(),
+            *flag
+        );
+    }
+    let sorted = |names: Vec<&str>| names.is_sorted() && names.windows(2).all(|w| w[0] != w[1]);
+    assert!(sorted(ACTIONS.iter().map(|a| a.name).collect()) && ACTIONS.len() == 9);
+    assert!(sorted(OPERATORS.iter().map(|o| o.0).collect()) && OPERATORS.len() == 7);
+    assert!(sorted(ARCHS.iter().map(|a| a.0).collect()));
 }
 
 #[test]
