@@ -43,22 +43,6 @@ impl Fault {
         self.hint = Some(hint.into());
         self
     }
-
-    /// What travels from a child: the fault inside `error`, or the whole chain as a new one.
-    pub fn of(stage: &str, error: &anyhow::Error) -> Fault {
-        let whole = format!("{error:#}");
-        match error.chain().find_map(|cause| cause.downcast_ref::<Fault>()) {
-            Some(fault) => {
-                let hint = fault.hint.clone();
-                let message = match &hint {
-                    Some(hint) => whole.replace(&format!(" ({hint})"), ""),
-                    None => whole,
-                };
-                Fault { message, ..fault.clone() }
-            }
-            None => Fault { errno: errno_of(error).map(|errno| errno as i32), ..Fault::new(stage, whole) },
-        }
-    }
 }
 
 impl fmt::Display for Fault {
@@ -72,16 +56,6 @@ impl fmt::Display for Fault {
 }
 
 impl std::error::Error for Fault {}
-
-/// The errno at the root of `error`.
-pub fn errno_of(error: &anyhow::Error) -> Option<Errno> {
-    error.chain().find_map(|cause| {
-        cause.downcast_ref::<Errno>().copied().or_else(|| {
-            let code = cause.downcast_ref::<std::io::Error>()?.raw_os_error()?;
-            Some(Errno::from_raw(code))
-        })
-    })
-}
 
 /// The errno's words as callers match them: in lower case, without the name in front.
 pub fn words(errno: Errno) -> String {

@@ -25,11 +25,12 @@ mod time;
 use cli::{Global, LogFormat, LogLevel, Usage};
 use commands::App;
 use log::Log;
-use std::process::ExitCode;
+use std::ffi::OsString;
 
-/// Runs the command line of this process and returns its exit code.
-pub fn main() -> ExitCode {
-    let invocation = match cli::parse(std::env::args_os().collect()) {
+/// Runs a command line and returns the exit code.
+pub fn main(argv: Vec<OsString>) -> u8 {
+    let arguments = argv.clone();
+    let invocation = match cli::parse(argv) {
         Ok(invocation) => invocation,
         Err(usage) => return explain(&usage),
     };
@@ -39,7 +40,7 @@ pub fn main() -> ExitCode {
     };
     let code = commands::failure_code(&invocation.command);
     if commands::needs_seal(&invocation)
-        && let Err(fault) = seal::ensure()
+        && let Err(fault) = seal::ensure(arguments)
     {
         return fail(&log, &fault.into(), code);
     }
@@ -48,7 +49,7 @@ pub fn main() -> ExitCode {
         Err((error, log)) => return fail(&log, &error, code),
     };
     match commands::run(&app, invocation.command) {
-        Ok(code) => ExitCode::from(code),
+        Ok(code) => code,
         Err(error) => fail(&app.log, &error, code),
     }
 }
@@ -58,13 +59,13 @@ fn open_log(global: &Global) -> anyhow::Result<Log> {
     Log::open(global.log.as_deref(), global.log_format == LogFormat::Json, debug)
 }
 
-fn fail(log: &Log, error: &anyhow::Error, code: u8) -> ExitCode {
+fn fail(log: &Log, error: &anyhow::Error, code: u8) -> u8 {
     log.error(error);
-    ExitCode::from(code)
+    code
 }
 
 /// A command line that makes no sense: told to the person, and to the log if there is one.
-fn explain(usage: &Usage) -> ExitCode {
+fn explain(usage: &Usage) -> u8 {
     if let Some(Ok(log)) = usage.global.as_ref().filter(|global| global.log.is_some()).map(open_log) {
         log.record_error(&usage.message);
     }
@@ -73,5 +74,5 @@ fn explain(usage: &Usage) -> ExitCode {
     } else {
         print!("{}", usage.text);
     }
-    ExitCode::from(usage.exit_code)
+    usage.exit_code
 }

@@ -1,3 +1,4 @@
-fn main() -> std::process::ExitCode {
-    rt::main()
-}
+//! The program: all of it is in the library, its entry point in `sys::start`.
+#![no_main]
+
+use rt as _;

@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::Mode;
-use std::ffi::CString;
+use std::ffi::{CString, OsString};
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
@@ -24,7 +24,7 @@ const SELF: &str = "/proc/self/exe";
 const NAME: &std::ffi::CStr = c"rt";
 
 /// Makes sure that this process runs from a sealed copy; re-executes it where it does not.
-pub fn ensure() -> Result<(), Fault> {
+pub fn ensure(arguments: Vec<OsString>) -> Result<(), Fault> {
     let shown = std::fs::read_link(SELF).during(STAGE, || format!("cannot read {SELF}"))?;
     // A detached mount of one file has no path but "/"; nothing else that can be executed has that path.
     if shown == Path::new("/") || shown.to_string_lossy().starts_with("/memfd:rt") && is_sealed_memfd() {
@@ -37,7 +37,7 @@ pub fn ensure() -> Result<(), Fault> {
         Err(_) => memfd_copy().during(STAGE, || "cannot copy rt into memory".to_owned())?,
     };
     let strings = |list: Vec<Vec<u8>>| list.into_iter().filter_map(|text| CString::new(text).ok()).collect::<Vec<_>>();
-    let args = strings(std::env::args_os().map(OsStringExt::into_vec).collect());
+    let args = strings(arguments.into_iter().map(OsStringExt::into_vec).collect());
     let env = std::env::vars_os().map(|(name, value)| [name.into_vec(), value.into_vec()].join(&b'='));
     let env = strings(env.collect());
     let errno = execve_fd(copy.as_fd(), &Strings::new(&args), &Strings::new(&env));
@@ -57,10 +57,8 @@ fn nobody_inside_could_write() -> bool {
     own != 0 && meta.uid() == 0 && meta.mode() & 0o022 == 0
 }
 
-const SEALS: SealFlag = SealFlag::F_SEAL_SEAL
-    .union(SealFlag::F_SEAL_SHRINK)
-    .union(SealFlag::F_SEAL_GROW)
-    .union(SealFlag::F_SEAL_WRITE);
+const SEALS: SealFlag =
+    SealFlag::F_SEAL_SEAL.union(SealFlag::F_SEAL_SHRINK).union(SealFlag::F_SEAL_GROW).union(SealFlag::F_SEAL_WRITE);
 
 fn is_sealed_memfd() -> bool {
     let exe = nix::fcntl::open(SELF, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());

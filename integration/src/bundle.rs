@@ -10,9 +10,7 @@ use std::os::unix::fs::{PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
 
 const NAMES: &[&str] = &["probe", "true", "false", "sleep", "cat"];
-const DIRS: &[&str] = &[
-    "bin", "dev", "etc", "proc", "sys", "tmp", "root", "mnt", "run", "var",
-];
+const DIRS: &[&str] = &["bin", "dev", "etc", "proc", "sys", "tmp", "root", "mnt", "run", "var"];
 
 /// A container that is to be. The config is written when a call first needs it, and again after a change.
 pub struct Bundle<'a> {
@@ -30,13 +28,7 @@ impl<'a> Bundle<'a> {
         if let Some(uid) = sandbox.user() {
             spec::make_rootless(&mut spec, uid, uid);
         }
-        let bundle = Bundle {
-            sandbox,
-            id: id.to_owned(),
-            dir,
-            spec,
-            written: Cell::new(false),
-        };
+        let bundle = Bundle { sandbox, id: id.to_owned(), dir, spec, written: Cell::new(false) };
         bundle.make_rootfs();
         bundle
     }
@@ -54,11 +46,8 @@ impl<'a> Bundle<'a> {
             }
         }
         fs::set_permissions(rootfs.join("tmp"), fs::Permissions::from_mode(0o1777)).expect("chmod");
-        fs::write(
-            rootfs.join("etc/passwd"),
-            "root:x:0:0:root:/root:/bin/true\nuser:x:1000:1000::/home/user:\n",
-        )
-        .expect("passwd");
+        fs::write(rootfs.join("etc/passwd"), "root:x:0:0:root:/root:/bin/true\nuser:x:1000:1000::/home/user:\n")
+            .expect("passwd");
         fs::write(rootfs.join("etc/group"), "root:x:0:\nuser:x:1000:\n").expect("group");
         self.give_away();
     }
@@ -77,9 +66,7 @@ impl<'a> Bundle<'a> {
     /// What the probe is to do.
     #[must_use]
     pub fn args<S: AsRef<str>>(self, args: impl IntoIterator<Item = S>) -> Bundle<'a> {
-        let words = ["/bin/probe".to_owned()]
-            .into_iter()
-            .chain(args.into_iter().map(|word| word.as_ref().to_owned()));
+        let words = ["/bin/probe".to_owned()].into_iter().chain(args.into_iter().map(|word| word.as_ref().to_owned()));
         let words: Vec<String> = words.collect();
         self.set("/process/args", words)
     }
@@ -101,14 +88,9 @@ impl<'a> Bundle<'a> {
 
     /// Adds a mount.
     #[must_use]
-    pub fn mount(
-        self,
-        destination: &str,
-        kind: &str,
-        source: &str,
-        options: &[&str],
-    ) -> Bundle<'a> {
-        let mount = serde_json::json!({ "destination": destination, "type": kind, "source": source, "options": options });
+    pub fn mount(self, destination: &str, kind: &str, source: &str, options: &[&str]) -> Bundle<'a> {
+        let mount =
+            serde_json::json!({ "destination": destination, "type": kind, "source": source, "options": options });
         self.set("/mounts/-", mount)
     }
 
@@ -126,9 +108,7 @@ impl<'a> Bundle<'a> {
     #[must_use]
     pub fn without_namespace(self, kind: &str) -> Bundle<'a> {
         self.edit(|spec| {
-            let list = spec["linux"]["namespaces"]
-                .as_array_mut()
-                .expect("namespaces");
+            let list = spec["linux"]["namespaces"].as_array_mut().expect("namespaces");
             list.retain(|entry| entry["type"] != kind);
         })
     }
@@ -172,10 +152,7 @@ impl<'a> Bundle<'a> {
     fn call(&self, command: &str, flags: &[&str]) -> std::process::Command {
         self.write();
         let mut call = self.sandbox.command([command]);
-        call.args(flags)
-            .arg("--bundle")
-            .arg(&self.dir)
-            .arg(&self.id);
+        call.args(flags).arg("--bundle").arg(&self.dir).arg(&self.id);
         call
     }
 
@@ -238,16 +215,12 @@ impl<'a> Bundle<'a> {
     #[track_caller]
     pub fn state(&self) -> Value {
         let out = self.sandbox.rt(["state", &self.id]).ok();
-        serde_json::from_str(&out.stdout())
-            .unwrap_or_else(|error| panic!("{error}: {}", out.report()))
+        serde_json::from_str(&out.stdout()).unwrap_or_else(|error| panic!("{error}: {}", out.report()))
     }
 
     #[track_caller]
     pub fn status(&self) -> String {
-        self.state()["status"]
-            .as_str()
-            .expect("a status")
-            .to_owned()
+        self.state()["status"].as_str().expect("a status").to_owned()
     }
 
     /// The process id that `rt state` tells.

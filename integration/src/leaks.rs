@@ -28,32 +28,15 @@ impl Before {
 
 /// A line for each process, mount, cgroup and state file that should be gone.
 pub fn find(before: &Before, scratch: &Path, state: &Path, cgroup: &Path) -> Vec<String> {
-    let mut found: Vec<_> = processes(before)
-        .into_iter()
-        .map(|pid| format!("process {pid}: {}", command_line(pid)))
-        .collect();
+    let mut found: Vec<_> =
+        processes(before).into_iter().map(|pid| format!("process {pid}: {}", command_line(pid))).collect();
     let gone: Vec<_> = before.mounts.difference(&mounts()).cloned().collect();
-    found.extend(
-        mounts()
-            .difference(&before.mounts)
-            .map(|line| format!("mount: {line}")),
-    );
+    found.extend(mounts().difference(&before.mounts).map(|line| format!("mount: {line}")));
     found.extend(gone.iter().map(|line| format!("mount gone: {line}")));
+    found.extend(below(cgroup).iter().map(|dir| format!("cgroup {}", dir.display())));
+    found.extend(entries(state).iter().map(|path| format!("state {}", path.display())));
     found.extend(
-        below(cgroup)
-            .iter()
-            .map(|dir| format!("cgroup {}", dir.display())),
-    );
-    found.extend(
-        entries(state)
-            .iter()
-            .map(|path| format!("state {}", path.display())),
-    );
-    found.extend(
-        entries(scratch)
-            .iter()
-            .filter(|path| is_temporary(path))
-            .map(|path| format!("file {}", path.display())),
+        entries(scratch).iter().filter(|path| is_temporary(path)).map(|path| format!("file {}", path.display())),
     );
     found
 }
@@ -90,26 +73,19 @@ fn mounts() -> BTreeSet<String> {
 
 fn processes(before: &Before) -> Vec<i32> {
     let pids = entries(Path::new("/proc"));
-    let pids = pids
-        .iter()
-        .filter_map(|path| path.file_name()?.to_str()?.parse::<i32>().ok());
-    pids.filter(|&pid| pid as u32 != std::process::id() && is_ours(pid, before))
-        .collect()
+    let pids = pids.iter().filter_map(|path| path.file_name()?.to_str()?.parse::<i32>().ok());
+    pids.filter(|&pid| pid as u32 != std::process::id() && is_ours(pid, before)).collect()
 }
 
 fn is_ours(pid: i32, before: &Before) -> bool {
     let runs_from = fs::metadata(format!("/proc/{pid}/exe")).map(|meta| meta.dev());
     let lives_in = fs::read_link(format!("/proc/{pid}/ns/mnt"));
-    runs_from.is_ok_and(|device| device == before.device)
-        || lives_in.is_ok_and(|space| space == before.namespace)
+    runs_from.is_ok_and(|device| device == before.device) || lives_in.is_ok_and(|space| space == before.namespace)
 }
 
 fn command_line(pid: i32) -> String {
     let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    String::from_utf8_lossy(&words)
-        .replace('\0', " ")
-        .trim_end()
-        .to_owned()
+    String::from_utf8_lossy(&words).replace('\0', " ").trim_end().to_owned()
 }
 
 /// Temporary names of atomic writes.

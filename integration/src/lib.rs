@@ -49,31 +49,19 @@ fn find(variable: &str, name: &str) -> PathBuf {
         return std::path::absolute(path).expect("a working directory");
     }
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
-    let triples = [
-        "x86_64-unknown-linux-musl",
-        "aarch64-unknown-linux-musl",
-        "x86_64-unknown-linux-gnu",
-    ];
-    let built = triples.iter().flat_map(|triple| {
-        ["release", "debug"].map(|kind| target.join(triple).join(kind).join(name))
-    });
-    let newest = built
-        .filter_map(|path| Some((path.metadata().ok()?.modified().ok()?, path)))
-        .max();
+    let triples = ["x86_64-unknown-linux-musl", "aarch64-unknown-linux-musl", "x86_64-unknown-linux-gnu"];
+    let built =
+        triples.iter().flat_map(|triple| ["release", "debug"].map(|kind| target.join(triple).join(kind).join(name)));
+    let newest = built.filter_map(|path| Some((path.metadata().ok()?.modified().ok()?, path))).max();
     match newest {
         Some((_, path)) => path.canonicalize().expect("it was there"),
-        None => panic!(
-            "no {name} below {}: build it, or name one in {variable}",
-            target.display()
-        ),
+        None => panic!("no {name} below {}: build it, or name one in {variable}", target.display()),
     }
 }
 
 /// How long one call of rt may take. `$RT_TEST_SLOW` multiplies it, for emulated machines.
 pub fn time_limit() -> Duration {
-    let slow = std::env::var("RT_TEST_SLOW")
-        .ok()
-        .and_then(|factor| factor.parse().ok());
+    let slow = std::env::var("RT_TEST_SLOW").ok().and_then(|factor| factor.parse().ok());
     Duration::from_secs(20) * slow.unwrap_or(1)
 }
 

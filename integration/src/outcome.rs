@@ -32,9 +32,7 @@ impl Outcome {
 
     /// The exit code; 128+N for a death by signal N, as a shell has it.
     pub fn code(&self) -> i32 {
-        self.status
-            .code()
-            .unwrap_or_else(|| 128 + self.status.signal().unwrap_or(0))
+        self.status.code().unwrap_or_else(|| 128 + self.status.signal().unwrap_or(0))
     }
 
     /// Fails the test unless rt succeeded.
@@ -47,11 +45,7 @@ impl Outcome {
     /// Fails the test unless rt ended with this code.
     #[track_caller]
     pub fn expect(self, code: i32) -> Outcome {
-        assert!(
-            self.code() == code,
-            "expected exit code {code}: {}",
-            self.report()
-        );
+        assert!(self.code() == code, "expected exit code {code}: {}", self.report());
         self
     }
 
@@ -59,21 +53,9 @@ impl Outcome {
     #[track_caller]
     pub fn fails_with(self, text: &str) -> Outcome {
         let stderr = self.stderr();
-        assert!(
-            !self.status.success(),
-            "expected a failure: {}",
-            self.report()
-        );
-        assert!(
-            stderr.contains(text),
-            "expected {text:?}: {}",
-            self.report()
-        );
-        assert!(
-            stderr.trim_end().lines().count() == 1,
-            "expected one line: {}",
-            self.report()
-        );
+        assert!(!self.status.success(), "expected a failure: {}", self.report());
+        assert!(stderr.contains(text), "expected {text:?}: {}", self.report());
+        assert!(stderr.trim_end().lines().count() == 1, "expected one line: {}", self.report());
         self
     }
 
@@ -84,13 +66,7 @@ impl Outcome {
     }
 
     pub fn report(&self) -> String {
-        format!(
-            "{}: {}\n--- stdout\n{}--- stderr\n{}",
-            self.call,
-            self.status,
-            self.stdout(),
-            self.stderr()
-        )
+        format!("{}: {}\n--- stdout\n{}--- stderr\n{}", self.call, self.status, self.stdout(), self.stderr())
     }
 }
 
@@ -107,24 +83,11 @@ impl Running {
     #[track_caller]
     pub(crate) fn start(mut command: Command, stem: PathBuf) -> Running {
         let (out, err) = (stem.with_extension("out"), stem.with_extension("err"));
-        let make = |path: &PathBuf| {
-            File::options()
-                .append(true)
-                .create_new(true)
-                .open(path)
-                .expect("a scratch file")
-        };
+        let make = |path: &PathBuf| File::options().append(true).create_new(true).open(path).expect("a scratch file");
         command.stdout(make(&out)).stderr(make(&err));
         let call = format!("{command:?}");
-        let child = command
-            .spawn()
-            .unwrap_or_else(|error| panic!("{call}: {error}"));
-        Running {
-            child: Some(child),
-            call,
-            out,
-            err,
-        }
+        let child = command.spawn().unwrap_or_else(|error| panic!("{call}: {error}"));
+        Running { child: Some(child), call, out, err }
     }
 
     pub fn pid(&self) -> i32 {
@@ -155,24 +118,11 @@ impl Running {
                 let call = self.call.clone();
                 let (out, err) = (read(&self.out), read(&self.err));
                 drop(self);
-                panic!(
-                    "{call}: no end after {:?}\n--- stdout\n{out}--- stderr\n{err}",
-                    time_limit()
-                );
+                panic!("{call}: no end after {:?}\n--- stdout\n{out}--- stderr\n{err}", time_limit());
             }
         }
-        let status = self
-            .child
-            .take()
-            .expect("not waited for")
-            .wait()
-            .expect("it has ended");
-        Outcome {
-            status,
-            call: self.call.clone(),
-            out: self.out.clone(),
-            err: self.err.clone(),
-        }
+        let status = self.child.take().expect("not waited for").wait().expect("it has ended");
+        Outcome { status, call: self.call.clone(), out: self.out.clone(), err: self.err.clone() }
     }
 }
 
@@ -196,20 +146,9 @@ fn wait_for(path: &PathBuf, text: &str, writer: Option<i32>, call: &str) {
     let until = Instant::now() + time_limit();
     let mut ended = false;
     while !read(path).contains(text) {
-        assert!(
-            !ended,
-            "{call}: ended without {text:?}; printed {:?}",
-            read(path)
-        );
-        assert!(
-            Instant::now() < until,
-            "{call}: no {text:?} in time; printed {:?}",
-            read(path)
-        );
-        let fds: Vec<_> = [Some(&watch), pidfd.as_ref()]
-            .into_iter()
-            .flatten()
-            .collect();
+        assert!(!ended, "{call}: ended without {text:?}; printed {:?}", read(path));
+        assert!(Instant::now() < until, "{call}: no {text:?} in time; printed {:?}", read(path));
+        let fds: Vec<_> = [Some(&watch), pidfd.as_ref()].into_iter().flatten().collect();
         let ready = sys::poll(&fds, until).expect("poll");
         ended = ready.get(1) == Some(&true);
         sys::drain(&watch);

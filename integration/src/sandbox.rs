@@ -50,41 +50,24 @@ impl Sandbox {
         let what = |step: &'static str| move |error: std::io::Error| format!("{step}: {error}");
         sys::unshare_mounts().map_err(what("a mount namespace of the test's own"))?;
         let root = Path::new("/");
-        sys::mount("none", root, "", libc::MS_REC | libc::MS_PRIVATE, "")
-            .map_err(what("private mounts"))?;
+        sys::mount("none", root, "", libc::MS_REC | libc::MS_PRIVATE, "").map_err(what("private mounts"))?;
         mount_cgroups().map_err(what("a cgroup2 hierarchy"))?;
-        sys::mount("run", Path::new("/run"), "tmpfs", 0, "mode=755")
-            .map_err(what("a tmpfs on /run"))?;
+        sys::mount("run", Path::new("/run"), "tmpfs", 0, "mode=755").map_err(what("a tmpfs on /run"))?;
         let dir = PathBuf::from("/run/t");
         fs::create_dir(&dir).map_err(what("the scratch directory"))?;
         sys::mount("scratch", &dir, "tmpfs", 0, "mode=755").map_err(what("the scratch tmpfs"))?;
-        sys::mount("none", root, "", libc::MS_REC | propagation, "")
-            .map_err(what("propagation"))?;
+        sys::mount("none", root, "", libc::MS_REC | propagation, "").map_err(what("propagation"))?;
         fs::copy(probe_bin(), dir.join("probe")).map_err(what("the probe"))?;
-        let cgroup = format!(
-            "/rt-test-{}-{}",
-            std::process::id(),
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        );
+        let cgroup = format!("/rt-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         fs::create_dir(format!("{CGROUPS}{cgroup}")).map_err(what("the test's cgroup"))?;
         let before = Before::take(&dir);
-        Ok(Sandbox {
-            dir,
-            cgroup,
-            user: None,
-            calls: Cell::new(0),
-            before,
-            _this_thread: std::marker::PhantomData,
-        })
+        Ok(Sandbox { dir, cgroup, user: None, calls: Cell::new(0), before, _this_thread: std::marker::PhantomData })
     }
 
     /// Makes every later call that of this unprivileged user, with a scratch directory and an XDG_RUNTIME_DIR of its own.
     #[must_use]
     pub fn as_user(mut self, uid: u32) -> Sandbox {
-        let (home, runtime) = (
-            self.dir.join(format!("user-{uid}")),
-            self.dir.join(format!("xdg-{uid}")),
-        );
+        let (home, runtime) = (self.dir.join(format!("user-{uid}")), self.dir.join(format!("xdg-{uid}")));
         for dir in [&home, &runtime] {
             fs::create_dir(dir).expect("a scratch directory");
             chown(dir, Some(uid), Some(uid)).expect("chown");
@@ -100,15 +83,12 @@ impl Sandbox {
 
     /// The scratch tmpfs; the user's part of it if there is a user.
     pub fn dir(&self) -> PathBuf {
-        self.user
-            .map_or(self.dir.clone(), |uid| self.dir.join(format!("user-{uid}")))
+        self.user.map_or(self.dir.clone(), |uid| self.dir.join(format!("user-{uid}")))
     }
 
     /// Where this sandbox's rt keeps its state.
     pub fn state_dir(&self) -> PathBuf {
-        self.user.map_or(self.dir.join("state"), |uid| {
-            self.dir.join(format!("xdg-{uid}/rt"))
-        })
+        self.user.map_or(self.dir.join("state"), |uid| self.dir.join(format!("xdg-{uid}/rt")))
     }
 
     /// The probe on the scratch filesystem: rootfs link to it, and hooks may call it.
@@ -139,22 +119,12 @@ impl Sandbox {
     /// rt with this sandbox's `--root`, ready to be changed and given to [`Sandbox::finish`] or [`Sandbox::spawn`].
     pub fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
         let mut command = Command::new(rt_bin());
-        command
-            .env_clear()
-            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-            .stdin(no_input());
+        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").stdin(no_input());
         if let Some(uid) = self.user {
             // std also clears the supplementary groups when root changes user.
-            command
-                .uid(uid)
-                .gid(uid)
-                .env("XDG_RUNTIME_DIR", self.dir.join(format!("xdg-{uid}")));
+            command.uid(uid).gid(uid).env("XDG_RUNTIME_DIR", self.dir.join(format!("xdg-{uid}")));
         }
-        command
-            .current_dir(self.dir())
-            .arg("--root")
-            .arg(self.state_dir())
-            .args(args);
+        command.current_dir(self.dir()).arg("--root").arg(self.state_dir()).args(args);
         command
     }
 
@@ -182,27 +152,14 @@ fn mount_cgroups() -> std::io::Result<()> {
     let at = Path::new(CGROUPS);
     // Layers may lie on one another; sysfs itself is the end.
     while sys::detach(at).is_ok() {}
-    sys::mount(
-        "cgroup2",
-        at,
-        "cgroup2",
-        libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC,
-        "",
-    )
+    sys::mount("cgroup2", at, "cgroup2", libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC, "")
 }
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
-        let found = leaks::find(
-            &self.before,
-            &self.dir,
-            &self.state_dir(),
-            Path::new(&format!("{CGROUPS}{}", self.cgroup)),
-        );
-        leaks::clean(
-            &self.before,
-            Path::new(&format!("{CGROUPS}{}", self.cgroup)),
-        );
+        let found =
+            leaks::find(&self.before, &self.dir, &self.state_dir(), Path::new(&format!("{CGROUPS}{}", self.cgroup)));
+        leaks::clean(&self.before, Path::new(&format!("{CGROUPS}{}", self.cgroup)));
         if found.is_empty() {
             return;
         }

@@ -8,10 +8,7 @@ pub fn report(why: &str) {
     let line = format!("SKIP {}: {why}\n", thread.name().unwrap_or("?"));
     eprint!("{line}");
     if let Some(path) = std::env::var_os("RT_SKIP_FILE") {
-        let file = std::fs::OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(path);
+        let file = std::fs::OpenOptions::new().append(true).create(true).open(path);
         // One write, so that tests running side by side do not mix their lines.
         let _ = file.and_then(|mut file| file.write_all(line.as_bytes()));
     }

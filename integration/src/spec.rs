@@ -52,49 +52,17 @@ fn mounts() -> Value {
     let mount = |destination: &str, kind: &str, source: &str, options: &[&str]| json!({ "destination": destination, "type": kind, "source": source, "options": options });
     json!([
         mount("/proc", "proc", "proc", &[]),
-        mount(
-            "/dev",
-            "tmpfs",
-            "tmpfs",
-            &["nosuid", "strictatime", "mode=755", "size=65536k"]
-        ),
+        mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
         mount(
             "/dev/pts",
             "devpts",
             "devpts",
-            &[
-                "nosuid",
-                "noexec",
-                "newinstance",
-                "ptmxmode=0666",
-                "mode=0620",
-                "gid=5"
-            ]
+            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]
         ),
-        mount(
-            "/dev/shm",
-            "tmpfs",
-            "shm",
-            &["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]
-        ),
-        mount(
-            "/dev/mqueue",
-            "mqueue",
-            "mqueue",
-            &["nosuid", "noexec", "nodev"]
-        ),
-        mount(
-            "/sys",
-            "sysfs",
-            "sysfs",
-            &["nosuid", "noexec", "nodev", "ro"]
-        ),
-        mount(
-            "/sys/fs/cgroup",
-            "cgroup",
-            "cgroup",
-            &["nosuid", "noexec", "nodev", "relatime", "ro"]
-        )
+        mount("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]),
+        mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
+        mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", "ro"]),
+        mount("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "noexec", "nodev", "relatime", "ro"])
     ])
 }
 
@@ -107,8 +75,7 @@ pub(crate) fn make_rootless(spec: &mut Value, uid: u32, gid: u32) {
     let map = |host: u32| json!([{ "containerID": 0, "hostID": host, "size": 1 }]);
     linux.insert("uidMappings".into(), map(uid));
     linux.insert("gidMappings".into(), map(gid));
-    linux["namespaces"] =
-        json!(["pid", "ipc", "uts", "mount", "cgroup", "user"].map(|kind| json!({ "type": kind })));
+    linux["namespaces"] = json!(["pid", "ipc", "uts", "mount", "cgroup", "user"].map(|kind| json!({ "type": kind })));
     let mounts = spec["mounts"].as_array_mut().expect("the default spec");
     for mount in mounts.iter_mut() {
         if mount["destination"] == "/sys" {
@@ -130,11 +97,7 @@ pub fn set(root: &mut Value, pointer: &str, value: Value) {
     let mut at = root;
     for key in pointer.split('/').skip(1) {
         if at.is_null() {
-            *at = if key == "-" {
-                Value::Array(Vec::new())
-            } else {
-                Value::Object(Map::new())
-            };
+            *at = if key == "-" { Value::Array(Vec::new()) } else { Value::Object(Map::new()) };
         }
         at = step(at, key, pointer);
     }
@@ -143,18 +106,12 @@ pub fn set(root: &mut Value, pointer: &str, value: Value) {
 
 fn step<'v>(at: &'v mut Value, key: &str, pointer: &str) -> &'v mut Value {
     match at {
-        Value::Object(map) => map
-            .entry(key.replace("~1", "/").replace("~0", "~"))
-            .or_insert(Value::Null),
+        Value::Object(map) => map.entry(key.replace("~1", "/").replace("~0", "~")).or_insert(Value::Null),
         Value::Array(list) => {
             if key == "-" {
                 list.push(Value::Null);
             }
-            let index = if key == "-" {
-                Ok(list.len() - 1)
-            } else {
-                key.parse()
-            };
+            let index = if key == "-" { Ok(list.len() - 1) } else { key.parse() };
             let element = index.ok().and_then(|index: usize| list.get_mut(index));
             element.unwrap_or_else(|| panic!("{pointer}: no element {key}"))
         }

@@ -8,11 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(result)
-    }
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
 fn terminated(text: &OsStr) -> io::Result<CString> {
@@ -25,26 +21,12 @@ pub fn unshare_mounts() -> io::Result<()> {
     check(unsafe { libc::unshare(libc::CLONE_FS | libc::CLONE_NEWNS) }).map(drop)
 }
 
-pub fn mount(
-    source: &str,
-    target: &Path,
-    kind: &str,
-    flags: libc::c_ulong,
-    data: &str,
-) -> io::Result<()> {
+pub fn mount(source: &str, target: &Path, kind: &str, flags: libc::c_ulong, data: &str) -> io::Result<()> {
     let (source, kind) = (terminated(source.as_ref())?, terminated(kind.as_ref())?);
     let (target, data) = (terminated(target.as_os_str())?, terminated(data.as_ref())?);
     // SAFETY: four terminated strings that outlive the call.
-    check(unsafe {
-        libc::mount(
-            source.as_ptr(),
-            target.as_ptr(),
-            kind.as_ptr(),
-            flags,
-            data.as_ptr().cast(),
-        )
-    })
-    .map(drop)
+    check(unsafe { libc::mount(source.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, data.as_ptr().cast()) })
+        .map(drop)
 }
 
 /// Takes away whatever is mounted here, with everything below.
@@ -85,14 +67,8 @@ pub fn watch(path: &Path) -> io::Result<OwnedFd> {
 
 /// Waits until one of the descriptors is readable; says which are.
 pub fn poll(fds: &[&OwnedFd], until: Instant) -> io::Result<Vec<bool>> {
-    let mut list: Vec<_> = fds
-        .iter()
-        .map(|fd| libc::pollfd {
-            fd: fd.as_raw_fd(),
-            events: libc::POLLIN,
-            revents: 0,
-        })
-        .collect();
+    let mut list: Vec<_> =
+        fds.iter().map(|fd| libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 }).collect();
     let left = until.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
     let left = left.as_millis().min(i32::MAX as u128) as i32;
     // SAFETY: the list is live and as long as said.

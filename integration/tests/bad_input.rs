@@ -19,18 +19,12 @@ fn check(bundle: Bundle<'_>, case: &str, words: &str) -> Option<String> {
     let one_line = stderr.trim_end().lines().count() == 1;
     let named = stderr.to_lowercase().contains(&words.to_lowercase());
     let signal = out.code() != 1;
-    (!one_line || !named || signal)
-        .then(|| format!("{case}: wanted {words:?}, code 1: {}", out.report()))
+    (!one_line || !named || signal).then(|| format!("{case}: wanted {words:?}, code 1: {}", out.report()))
 }
 
 fn none_of(failures: impl IntoIterator<Item = Option<String>>) {
     let failures: Vec<_> = failures.into_iter().flatten().collect();
-    assert!(
-        failures.is_empty(),
-        "{} wrong:\n{}",
-        failures.len(),
-        failures.join("\n")
-    );
+    assert!(failures.is_empty(), "{} wrong:\n{}", failures.len(), failures.join("\n"));
 }
 
 #[test]
@@ -48,10 +42,7 @@ fn bytes_that_are_no_config() {
         (b"\xff\xfe\x00", "config.json"),
         (b"{\"ociVersion\": 1}", "ociVersion"),
         (b"{\"ociVersion\": \"nonsense\"}", "ociVersion"),
-        (
-            b"{\"ociVersion\": \"2.0.0\", \"process\": {}}",
-            "ociVersion",
-        ),
+        (b"{\"ociVersion\": \"2.0.0\", \"process\": {}}", "ociVersion"),
     ];
     none_of(cases.iter().map(|(bytes, words)| {
         let case = String::from_utf8_lossy(bytes).into_owned();
@@ -88,10 +79,7 @@ fn wrong_types() {
     ];
     // The error names the place in the file; its last word is enough to find it.
     none_of(cases.map(|(pointer, value)| {
-        let key = pointer
-            .rsplit('/')
-            .find(|key| key.parse::<u32>().is_err())
-            .unwrap_or_default();
+        let key = pointer.rsplit('/').find(|key| key.parse::<u32>().is_err()).unwrap_or_default();
         refusal(&sandbox, pointer, value, key)
     }));
 }
@@ -99,14 +87,10 @@ fn wrong_types() {
 #[test]
 fn values_that_make_no_sense() {
     let sandbox = sandbox!();
-    let many: Vec<_> = (0..5000)
-        .map(|at| json!({ "containerID": at, "hostID": 100_000 + at, "size": 1 }))
-        .collect();
+    let many: Vec<_> = (0..5000).map(|at| json!({ "containerID": at, "hostID": 100_000 + at, "size": 1 })).collect();
     let user = |map: Value| {
         let bundle = sandbox.bundle("c").namespace("user", None);
-        bundle
-            .set("/linux/uidMappings", map.clone())
-            .set("/linux/gidMappings", map)
+        bundle.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map)
     };
     let map = |inside: u32, outside: u32, size: u32| json!({ "containerID": inside, "hostID": outside, "size": size });
     none_of([
@@ -116,134 +100,33 @@ fn values_that_make_no_sense() {
         refusal(&sandbox, "/process/env/-", json!("A=\0"), "NUL"),
         refusal(&sandbox, "/process/cwd", json!("../.."), "cwd"),
         refusal(&sandbox, "/process/oomScoreAdj", json!(2000), "oomScoreAdj"),
-        refusal(
-            &sandbox,
-            "/process/scheduler",
-            json!({ "policy": "SCHED_NOTHING" }),
-            "SCHED_NOTHING",
-        ),
-        refusal(
-            &sandbox,
-            "/process/ioPriority",
-            json!({ "class": "IOPRIO_CLASS_BE", "priority": 9 }),
-            "priority",
-        ),
+        refusal(&sandbox, "/process/scheduler", json!({ "policy": "SCHED_NOTHING" }), "SCHED_NOTHING"),
+        refusal(&sandbox, "/process/ioPriority", json!({ "class": "IOPRIO_CLASS_BE", "priority": 9 }), "priority"),
         refusal(&sandbox, "/process/terminal", json!(true), "console socket"),
         refusal(&sandbox, "/root/path", json!(""), "root"),
         refusal(&sandbox, "/root/path", json!("/"), "root"),
         refusal(&sandbox, "/root/path", json!("a\0b"), "NUL"),
         refusal(&sandbox, "/hostname", json!("a".repeat(65)), "hostname"),
-        refusal(
-            &sandbox,
-            "/mounts/-",
-            json!({ "destination": "", "type": "tmpfs" }),
-            "destination",
-        ),
-        refusal(
-            &sandbox,
-            "/mounts/-",
-            json!({ "destination": "/", "type": "tmpfs", "source": "tmpfs" }),
-            "/",
-        ),
-        refusal(
-            &sandbox,
-            "/mounts/-",
-            json!({ "destination": "/x\0", "type": "tmpfs" }),
-            "NUL",
-        ),
-        refusal(
-            &sandbox,
-            "/mounts/-",
-            json!({ "destination": "/mnt", "type": "bind", "options": ["bind"] }),
-            "/mnt",
-        ),
-        refusal(
-            &sandbox,
-            "/linux/rootfsPropagation",
-            json!("sideways"),
-            "sideways",
-        ),
-        refusal(
-            &sandbox,
-            "/linux/personality",
-            json!({ "domain": "OS2" }),
-            "OS2",
-        ),
-        refusal(
-            &sandbox,
-            "/linux/sysctl",
-            json!({ "../../etc/x": "1" }),
-            "sysctl",
-        ),
-        refusal(
-            &sandbox,
-            "/linux/sysctl",
-            json!({ "kernel.hostname": "x" }),
-            "kernel.hostname",
-        ),
-        refusal(
-            &sandbox,
-            "/linux/timeOffsets",
-            json!({ "boottime": { "secs": 1 } }),
-            "time",
-        ),
-        refusal(
-            &sandbox,
-            "/linux/maskedPaths",
-            json!(["relative"]),
-            "relative",
-        ),
-        refusal(
-            &sandbox,
-            "/linux/devices",
-            json!([{ "path": "/dev/x", "type": "q", "major": 1, "minor": 1 }]),
-            "type",
-        ),
-        refusal(
-            &sandbox,
-            "/linux/devices",
-            json!([{ "path": "/dev/x", "type": "c" }]),
-            "/dev/x",
-        ),
-        refusal(
-            &sandbox,
-            "/linux/resources/unified",
-            json!({ "no.such.file": "1" }),
-            "no.such.file",
-        ),
-        refusal(
-            &sandbox,
-            "/linux/resources/unified",
-            json!({ "../cgroup.procs": "1" }),
-            "../cgroup.procs",
-        ),
-        refusal(
-            &sandbox,
-            "/linux/resources/network",
-            json!({ "classID": 5 }),
-            "classID",
-        ),
+        refusal(&sandbox, "/mounts/-", json!({ "destination": "", "type": "tmpfs" }), "destination"),
+        refusal(&sandbox, "/mounts/-", json!({ "destination": "/", "type": "tmpfs", "source": "tmpfs" }), "/"),
+        refusal(&sandbox, "/mounts/-", json!({ "destination": "/x\0", "type": "tmpfs" }), "NUL"),
+        refusal(&sandbox, "/mounts/-", json!({ "destination": "/mnt", "type": "bind", "options": ["bind"] }), "/mnt"),
+        refusal(&sandbox, "/linux/rootfsPropagation", json!("sideways"), "sideways"),
+        refusal(&sandbox, "/linux/personality", json!({ "domain": "OS2" }), "OS2"),
+        refusal(&sandbox, "/linux/sysctl", json!({ "../../etc/x": "1" }), "sysctl"),
+        refusal(&sandbox, "/linux/sysctl", json!({ "kernel.hostname": "x" }), "kernel.hostname"),
+        refusal(&sandbox, "/linux/timeOffsets", json!({ "boottime": { "secs": 1 } }), "time"),
+        refusal(&sandbox, "/linux/maskedPaths", json!(["relative"]), "relative"),
+        refusal(&sandbox, "/linux/devices", json!([{ "path": "/dev/x", "type": "q", "major": 1, "minor": 1 }]), "type"),
+        refusal(&sandbox, "/linux/devices", json!([{ "path": "/dev/x", "type": "c" }]), "/dev/x"),
+        refusal(&sandbox, "/linux/resources/unified", json!({ "no.such.file": "1" }), "no.such.file"),
+        refusal(&sandbox, "/linux/resources/unified", json!({ "../cgroup.procs": "1" }), "../cgroup.procs"),
+        refusal(&sandbox, "/linux/resources/network", json!({ "classID": 5 }), "classID"),
         check(user(json!(many)), "5000 mappings", "mapping"),
         check(user(json!([map(0, 0, 0)])), "an empty mapping", "mapping"),
-        check(
-            user(json!([map(0, 0, 10), map(5, 100, 10)])),
-            "overlapping mappings",
-            "mapping",
-        ),
-        check(
-            user(json!([map(0, u32::MAX, 2)])),
-            "a mapping past the end",
-            "mapping",
-        ),
-        check(
-            user(json!([map(1, 1, 1)])),
-            "a user that is not mapped",
-            "mapp",
-        ),
-        check(
-            sandbox.bundle("c").namespace("user", None),
-            "a user namespace without mappings",
-            "mapping",
-        ),
+        check(user(json!([map(0, 0, 10), map(5, 100, 10)])), "overlapping mappings", "mapping"),
+        check(user(json!([map(0, u32::MAX, 2)])), "a mapping past the end", "mapping"),
+        check(user(json!([map(1, 1, 1)])), "a user that is not mapped", "mapp"),
+        check(sandbox.bundle("c").namespace("user", None), "a user namespace without mappings", "mapping"),
     ]);
 }

@@ -27,13 +27,7 @@ fn version_names_itself_commit_and_spec() {
 
 #[test]
 fn help_goes_to_standard_output() {
-    for args in [
-        &["--help"][..],
-        &["help"],
-        &[],
-        &["run", "--help"],
-        &["help", "run"],
-    ] {
+    for args in [&["--help"][..], &["help"], &[], &["run", "--help"], &["help", "run"]] {
         let out = rt(args);
         assert!(out.status.success() && out.stderr.is_empty(), "{args:?}");
         assert!(text(&out.stdout).contains("Usage: rt"), "{args:?}");
@@ -47,14 +41,8 @@ fn usage_errors_say_one_thing_first_and_exit_1() {
         (&["statr"], "no such command: statr"),
         (&["state", "--bogus", "c"], "unknown option: --bogus"),
         (&["state", "a", "b"], "one argument too many: b"),
-        (
-            &["--log-format", "xml", "state", "c"],
-            "invalid log-format: xml",
-        ),
-        (
-            &["run", "--preserve-fds", "-1", "c"],
-            "invalid preserve-fds: -1",
-        ),
+        (&["--log-format", "xml", "state", "c"], "invalid log-format: xml"),
+        (&["run", "--preserve-fds", "-1", "c"], "invalid preserve-fds: -1"),
     ];
     for (args, message) in cases {
         let out = rt(args);
@@ -84,15 +72,9 @@ fn completion_scripts_are_up_to_date() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../completions");
     for (shell, name) in docs::COMPLETIONS {
         let checked_in = std::fs::read(dir.join(name)).expect("a completion script");
-        assert!(
-            checked_in == docs::completion(*shell),
-            "{name} is stale: run `make completions`"
-        );
+        assert!(checked_in == docs::completion(*shell), "{name} is stale: run `make completions`");
         let out = rt(&["completion", &shell.to_string()]);
-        assert!(
-            out.stdout == checked_in && out.stderr.is_empty(),
-            "rt completion {shell}"
-        );
+        assert!(out.stdout == checked_in && out.stderr.is_empty(), "rt completion {shell}");
     }
 }
 

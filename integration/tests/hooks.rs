@@ -26,49 +26,22 @@ fn all_six_in_order_each_at_its_time() {
     let dir = sandbox.dir();
     let dir = dir.to_str().expect("UTF-8");
     bundle = bundle.mount(dir, "bind", dir, &["rbind"]);
-    for point in [
-        "prestart",
-        "createRuntime",
-        "createContainer",
-        "startContainer",
-        "poststart",
-        "poststop",
-    ] {
+    for point in ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"] {
         for number in [1, 2] {
             let (notes, hook) = note(&sandbox, &format!("{point} {number}"));
             bundle = bundle.set(&format!("/hooks/{point}/-"), hook);
             file = notes;
         }
     }
-    let notes = || {
-        fs::read_to_string(&file)
-            .unwrap_or_default()
-            .lines()
-            .map(str::to_owned)
-            .collect::<Vec<_>>()
-    };
+    let notes = || fs::read_to_string(&file).unwrap_or_default().lines().map(str::to_owned).collect::<Vec<_>>();
     bundle.create().ok();
-    let at_create = [
-        "prestart 1",
-        "prestart 2",
-        "createRuntime 1",
-        "createRuntime 2",
-        "createContainer 1",
-        "createContainer 2",
-    ];
+    let at_create =
+        ["prestart 1", "prestart 2", "createRuntime 1", "createRuntime 2", "createContainer 1", "createContainer 2"];
     assert_eq!(notes(), at_create);
     bundle.start().ok();
     let mut at_start = notes()[6..].to_vec();
     at_start.sort();
-    assert_eq!(
-        at_start,
-        [
-            "poststart 1",
-            "poststart 2",
-            "startContainer 1",
-            "startContainer 2"
-        ]
-    );
+    assert_eq!(at_start, ["poststart 1", "poststart 2", "startContainer 1", "startContainer 2"]);
     bundle.delete_force().ok();
     assert_eq!(notes()[10..], ["poststop 1", "poststop 2"]);
 }
@@ -76,43 +49,27 @@ fn all_six_in_order_each_at_its_time() {
 #[test]
 fn a_hook_gets_the_state_and_its_own_environment() {
     let sandbox = sandbox!();
-    let (state, environment) = (
-        sandbox.dir().join("state-seen"),
-        sandbox.dir().join("env-seen"),
-    );
+    let (state, environment) = (sandbox.dir().join("state-seen"), sandbox.dir().join("env-seen"));
     let script = format!("cat > {}; env > {}", state.display(), environment.display());
     let hook = json!({ "path": "/bin/sh", "args": ["sh", "-c", script], "env": ["ONLY=this", "PATH=/usr/bin:/bin"] });
-    let bundle = sandbox
-        .bundle("c")
-        .set("/annotations/a", "b")
-        .set("/hooks/createRuntime/-", hook);
+    let bundle = sandbox.bundle("c").set("/annotations/a", "b").set("/hooks/createRuntime/-", hook);
     bundle.create().ok();
     let seen: Value = serde_json::from_slice(&fs::read(state).expect("the state")).expect("JSON");
-    assert_eq!(
-        (&seen["id"], &seen["status"]),
-        (&json!("c"), &json!("creating"))
-    );
+    assert_eq!((&seen["id"], &seen["status"]), (&json!("c"), &json!("creating")));
     assert_eq!(seen["annotations"], json!({ "a": "b" }));
-    assert_eq!(
-        seen["pid"].as_i64().map(|pid| pid as i32),
-        Some(bundle.pid())
-    );
+    assert_eq!(seen["pid"].as_i64().map(|pid| pid as i32), Some(bundle.pid()));
     let environment = fs::read_to_string(environment).expect("the environment");
-    assert!(
-        environment.contains("ONLY=this\n") && !environment.contains("TERM=xterm"),
-        "{environment}"
-    );
+    assert!(environment.contains("ONLY=this\n") && !environment.contains("TERM=xterm"), "{environment}");
     bundle.delete_force().ok();
 }
 
 #[test]
 fn what_a_failure_does() {
     let sandbox = sandbox!();
-    let failing = json!({ "path": "/bin/sh", "args": ["sh", "-c", "echo the reason >&2; exit 3"], "env": ["PATH=/bin"] });
+    let failing =
+        json!({ "path": "/bin/sh", "args": ["sh", "-c", "echo the reason >&2; exit 3"], "env": ["PATH=/bin"] });
     for point in ["prestart", "createRuntime", "createContainer"] {
-        let bundle = sandbox
-            .bundle("c")
-            .set(&format!("/hooks/{point}"), json!([failing]));
+        let bundle = sandbox.bundle("c").set(&format!("/hooks/{point}"), json!([failing]));
         let out = bundle.create().fails_with("the reason");
         assert!(out.stderr().contains(point), "{}", out.report());
         sandbox.rt(["state", "c"]).fails_with("does not exist");
@@ -122,16 +79,8 @@ fn what_a_failure_does() {
     let bundle = sandbox.bundle("c").set("/hooks/poststop", json!([failing]));
     bundle.create().ok();
     bundle.delete_force().ok();
-    sandbox
-        .bundle("c")
-        .set("/hooks/prestart", json!([{ "path": "/nowhere" }]))
-        .create()
-        .fails_with("/nowhere");
-    sandbox
-        .bundle("c")
-        .set("/hooks/prestart", json!([{ "path": "relative" }]))
-        .create()
-        .fails_with("relative");
+    sandbox.bundle("c").set("/hooks/prestart", json!([{ "path": "/nowhere" }])).create().fails_with("/nowhere");
+    sandbox.bundle("c").set("/hooks/prestart", json!([{ "path": "relative" }])).create().fails_with("relative");
 }
 
 #[test]
@@ -139,9 +88,7 @@ fn a_hook_that_takes_too_long() {
     let sandbox = sandbox!();
     let mut hook = probe(&sandbox, &["sleep", "1000"]);
     hook["timeout"] = json!(1);
-    let bundle = sandbox
-        .bundle("c")
-        .set("/hooks/createRuntime", json!([hook]));
+    let bundle = sandbox.bundle("c").set("/hooks/createRuntime", json!([hook]));
     bundle.create().fails_with("createRuntime");
 }
 
@@ -151,20 +98,10 @@ fn a_host_hook_edits_the_rootfs_beneath_a_mount() {
     let sandbox = sandbox!();
     let volume = sandbox.dir().join("volume");
     fs::create_dir(&volume).expect("a directory");
-    let bundle =
-        sandbox
-            .bundle("c")
-            .mount("/data", "bind", volume.to_str().expect("UTF-8"), &["bind"]);
+    let bundle = sandbox.bundle("c").mount("/data", "bind", volume.to_str().expect("UTF-8"), &["bind"]);
     let inside = bundle.rootfs().join("data/written");
-    let hook = probe(
-        &sandbox,
-        &["write", inside.to_str().expect("UTF-8"), "by the hook"],
-    );
-    let out = bundle
-        .set("/hooks/createContainer", json!([hook]))
-        .args(["cat", "/data/written"])
-        .run()
-        .ok();
+    let hook = probe(&sandbox, &["write", inside.to_str().expect("UTF-8"), "by the hook"]);
+    let out = bundle.set("/hooks/createContainer", json!([hook])).args(["cat", "/data/written"]).run().ok();
     assert_eq!(out.stdout(), "by the hook");
 }
 
@@ -173,13 +110,8 @@ fn hooks_run_outside_the_containers_cgroup() {
     let sandbox = sandbox!();
     let seen = sandbox.dir().join("cgroup-seen");
     let script = format!("cat /proc/self/cgroup > {}", seen.display());
-    let hook =
-        json!({ "path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/bin:/usr/bin"] });
-    sandbox
-        .bundle("c")
-        .set("/hooks/createRuntime", json!([hook]))
-        .run()
-        .ok();
+    let hook = json!({ "path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/bin:/usr/bin"] });
+    sandbox.bundle("c").set("/hooks/createRuntime", json!([hook])).run().ok();
     let seen = fs::read_to_string(seen).expect("the hook's note");
     assert!(!seen.contains(sandbox.cgroup()), "{seen}");
 }

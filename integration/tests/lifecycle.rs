@@ -11,11 +11,7 @@ fn run_prints_and_returns_the_status() {
     assert_eq!(out.stdout(), "hello\n");
     assert_eq!(out.stderr(), "");
     for code in [0, 1, 42, 255] {
-        sandbox
-            .bundle("c")
-            .args(["exit", &code.to_string()])
-            .run()
-            .expect(code);
+        sandbox.bundle("c").args(["exit", &code.to_string()]).run().expect(code);
     }
 }
 
@@ -33,11 +29,7 @@ fn run_forwards_signals() {
     let bundle = sandbox.bundle("c").args(["trap", "USR1", "HUP", "TERM"]);
     let run = bundle.spawn(&[]);
     run.wait_stdout("ready");
-    for (number, name) in [
-        (libc::SIGUSR1, "USR1"),
-        (libc::SIGHUP, "HUP"),
-        (libc::SIGTERM, "TERM"),
-    ] {
+    for (number, name) in [(libc::SIGUSR1, "USR1"), (libc::SIGHUP, "HUP"), (libc::SIGTERM, "TERM")] {
         run.signal(number);
         run.wait_stdout(&format!("caught {name}"));
     }
@@ -60,44 +52,28 @@ fn run_detached_and_kept() {
 fn a_life_in_steps() {
     let sandbox = sandbox!();
     let pid_file = sandbox.dir().join("pid");
-    let bundle = sandbox
-        .bundle("c")
-        .args(["trap", "TERM"])
-        .set("/annotations/a", "b");
-    let out = bundle
-        .create_with(&["--pid-file", pid_file.to_str().expect("UTF-8")])
-        .ok();
+    let bundle = sandbox.bundle("c").args(["trap", "TERM"]).set("/annotations/a", "b");
+    let out = bundle.create_with(&["--pid-file", pid_file.to_str().expect("UTF-8")]).ok();
     let state = bundle.state();
     assert_state(&state, &bundle, "created");
     // Go callers convert the whole file: a newline would break them.
-    assert_eq!(
-        fs::read_to_string(&pid_file).expect("a pid file"),
-        state["pid"].to_string()
-    );
+    assert_eq!(fs::read_to_string(&pid_file).expect("a pid file"), state["pid"].to_string());
     bundle.start().ok();
     out.wait_stdout("ready");
     assert_eq!(bundle.status(), "running");
-    bundle
-        .start()
-        .fails_with("cannot start an already running container");
+    bundle.start().fails_with("cannot start an already running container");
     bundle.delete().fails_with("is not stopped: running");
-    bundle
-        .create()
-        .fails_with("container with given ID already exists");
+    bundle.create().fails_with("container with given ID already exists");
     bundle.kill("TERM").ok();
     bundle.wait_stopped();
     assert_eq!(bundle.state()["pid"], 0);
     assert_eq!(bundle.status(), "stopped");
-    bundle
-        .start()
-        .fails_with("cannot start a container that has stopped");
+    bundle.start().fails_with("cannot start a container that has stopped");
     bundle.kill("TERM").fails_with("container not running");
     sandbox.rt(["kill", "--all", "c", "9"]).ok();
     bundle.delete().ok();
     for command in ["state", "start", "kill", "delete"] {
-        sandbox
-            .rt([command, "c"])
-            .fails_with("container does not exist");
+        sandbox.rt([command, "c"]).fails_with("container does not exist");
     }
 }
 
@@ -108,10 +84,7 @@ fn assert_state(state: &Value, bundle: &Bundle, status: &str) {
     assert_eq!(state["rootfs"], bundle.rootfs().to_str().expect("UTF-8"));
     assert_eq!(state["annotations"]["a"], "b");
     assert!(
-        state["ociVersion"].is_string()
-            && state["created"]
-                .as_str()
-                .is_some_and(|time| time.ends_with('Z')),
+        state["ociVersion"].is_string() && state["created"].as_str().is_some_and(|time| time.ends_with('Z')),
         "{state}"
     );
 }
@@ -136,19 +109,13 @@ fn delete_force_kills() {
     out.wait_stdout("ready 6");
     bundle.delete_force().ok();
     let again = bundle.delete_force().ok();
-    assert_eq!(
-        (again.stdout(), again.stderr()),
-        (String::new(), String::new())
-    );
+    assert_eq!((again.stdout(), again.stderr()), (String::new(), String::new()));
 }
 
 #[test]
 fn a_shared_pid_namespace_leaves_nobody() {
     let sandbox = sandbox!();
-    let bundle = sandbox
-        .bundle("c")
-        .without_namespace("pid")
-        .args(["orphan"]);
+    let bundle = sandbox.bundle("c").without_namespace("pid").args(["orphan"]);
     bundle.run().ok();
     let bundle = bundle.args(["fork-tree", "2", "1"]);
     bundle.run_with(&["--detach"]).ok().wait_stdout("ready 2");
@@ -162,19 +129,14 @@ fn list() {
     let sandbox = sandbox!();
     let json = |sandbox: &Sandbox| -> Value {
         let out = sandbox.rt(["list", "--format", "json"]).ok();
-        serde_json::from_str(&out.stdout())
-            .unwrap_or_else(|error| panic!("{error}: {}", out.report()))
+        serde_json::from_str(&out.stdout()).unwrap_or_else(|error| panic!("{error}: {}", out.report()))
     };
     let (a, b) = (sandbox.bundle("a").args(["pause"]), sandbox.bundle("b"));
     a.run_with(&["--detach"]).ok();
     b.create().ok();
     let listed = json(&sandbox);
-    let both: Vec<_> = listed
-        .as_array()
-        .expect("an array")
-        .iter()
-        .map(|c| (&c["id"], &c["status"], &c["owner"]))
-        .collect();
+    let both: Vec<_> =
+        listed.as_array().expect("an array").iter().map(|c| (&c["id"], &c["status"], &c["owner"])).collect();
     assert_eq!(
         format!("{both:?}"),
         r#"[(String("a"), String("running"), String("root")), (String("b"), String("created"), String("root"))]"#
@@ -196,15 +158,9 @@ fn ids_that_are_none() {
     for id in ["..", ".", "a/b", "../x", "a b", "ü", "a\nb"] {
         let mut create = sandbox.command(["create", "--bundle"]);
         create.arg(&bundle.dir).args(["--", id]);
-        sandbox
-            .finish(create)
-            .fails_with("invalid container ID format");
-        sandbox
-            .rt(["state", "--", id])
-            .fails_with("invalid container ID format");
-        sandbox
-            .rt(["delete", "--force", "--", id])
-            .fails_with("invalid container ID format");
+        sandbox.finish(create).fails_with("invalid container ID format");
+        sandbox.rt(["state", "--", id]).fails_with("invalid container ID format");
+        sandbox.rt(["delete", "--force", "--", id]).fails_with("invalid container ID format");
     }
     for id in ["a", "A-1_x+y.z", &"a".repeat(128)] {
         let mut run = sandbox.command(["run", "--bundle"]);
@@ -216,10 +172,8 @@ fn ids_that_are_none() {
 #[test]
 fn programs_that_cannot_run() {
     let sandbox = sandbox!();
-    let bundle = sandbox
-        .bundle("c")
-        .plant("/bin/not-executable", "text")
-        .plant("/bin/no-interpreter", "#!/bin/nothing\n");
+    let bundle =
+        sandbox.bundle("c").plant("/bin/not-executable", "text").plant("/bin/no-interpreter", "#!/bin/nothing\n");
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     fs::set_permissions(bundle.rootfs().join("bin/no-interpreter"), mode).expect("chmod");
     // Docker and Podman choose 126 or 127 by these words.
@@ -234,15 +188,9 @@ fn programs_that_cannot_run() {
         bundle = bundle.set("/process/args", vec![program]);
         bundle.create().expect(1).fails_with(words);
         bundle.run().expect(1).fails_with(words);
-        assert!(
-            !sandbox.cgroup_dir("c").exists(),
-            "{program}: the cgroup is still there"
-        );
+        assert!(!sandbox.cgroup_dir("c").exists(), "{program}: the cgroup is still there");
     }
-    bundle
-        .set("/process/args", vec!["/bin/no-interpreter"])
-        .run()
-        .fails_with("no such file or directory");
+    bundle.set("/process/args", vec!["/bin/no-interpreter"]).run().fails_with("no such file or directory");
 }
 
 #[test]
@@ -252,28 +200,12 @@ fn errors_reach_the_log_once() {
     let bundle = sandbox.bundle("c").set("/process/args", vec!["nothing"]);
     bundle.write();
     let mut call = sandbox.command(["--log"]);
-    call.arg(&log)
-        .args(["--log-format", "json", "create", "--bundle"])
-        .arg(&bundle.dir)
-        .arg("c");
-    let out = sandbox
-        .finish(call)
-        .fails_with("executable file not found in $PATH");
-    let record: Value =
-        serde_json::from_slice(&fs::read(&log).expect("the log")).expect("one JSON object");
+    call.arg(&log).args(["--log-format", "json", "create", "--bundle"]).arg(&bundle.dir).arg("c");
+    let out = sandbox.finish(call).fails_with("executable file not found in $PATH");
+    let record: Value = serde_json::from_slice(&fs::read(&log).expect("the log")).expect("one JSON object");
     assert_eq!(record["level"], "error");
-    assert!(
-        record["msg"]
-            .as_str()
-            .is_some_and(|msg| msg.contains("executable file not found in $PATH")),
-        "{record}"
-    );
-    assert!(
-        record["time"]
-            .as_str()
-            .is_some_and(|time| time.contains('T')),
-        "{record}"
-    );
+    assert!(record["msg"].as_str().is_some_and(|msg| msg.contains("executable file not found in $PATH")), "{record}");
+    assert!(record["time"].as_str().is_some_and(|time| time.contains('T')), "{record}");
     assert_eq!(out.stdout(), "");
 }
 
@@ -284,35 +216,19 @@ fn features_is_silent_and_complete() {
     assert_eq!(out.stderr(), "");
     let features: Value = serde_json::from_str(&out.stdout()).expect("JSON");
     assert!(features["ociVersionMin"].is_string() && features["ociVersionMax"].is_string());
-    assert!(
-        features["linux"]["namespaces"]
-            .as_array()
-            .is_some_and(|list| list.contains(&"user".into()))
-    );
-    assert_eq!(
-        features["linux"]["mountExtensions"]["idmap"]["enabled"],
-        true
-    );
-    assert!(
-        features["mountOptions"]
-            .as_array()
-            .is_some_and(|list| list.contains(&"rro".into()))
-    );
+    assert!(features["linux"]["namespaces"].as_array().is_some_and(|list| list.contains(&"user".into())));
+    assert_eq!(features["linux"]["mountExtensions"]["idmap"]["enabled"], true);
+    assert!(features["mountOptions"].as_array().is_some_and(|list| list.contains(&"rro".into())));
 }
 
 #[test]
 fn spec_writes_something_that_runs() {
     let sandbox = sandbox!();
     let bundle = sandbox.bundle("c");
-    sandbox
-        .rt(["spec", "--bundle", bundle.dir.to_str().expect("UTF-8")])
-        .ok();
+    sandbox.rt(["spec", "--bundle", bundle.dir.to_str().expect("UTF-8")]).ok();
     let config = bundle.dir.join("config.json");
-    let mut spec: Value =
-        serde_json::from_slice(&fs::read(&config).expect("config.json")).expect("JSON");
-    sandbox
-        .rt(["spec", "--bundle", bundle.dir.to_str().expect("UTF-8")])
-        .fails_with("File config.json exists");
+    let mut spec: Value = serde_json::from_slice(&fs::read(&config).expect("config.json")).expect("JSON");
+    sandbox.rt(["spec", "--bundle", bundle.dir.to_str().expect("UTF-8")]).fails_with("File config.json exists");
     spec["process"]["terminal"] = false.into();
     spec["process"]["args"] = vec!["/bin/probe", "hostname"].into();
     spec["linux"]["cgroupsPath"] = format!("{}/c", sandbox.cgroup()).into();

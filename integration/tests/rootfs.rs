@@ -17,10 +17,7 @@ fn both(test: fn(&Sandbox)) {
             }
             Err(why) => Some(why),
         };
-        let thread = std::thread::Builder::new()
-            .name(name.clone())
-            .spawn(run)
-            .expect("a thread");
+        let thread = std::thread::Builder::new().name(name.clone()).spawn(run).expect("a thread");
         match thread.join() {
             Ok(None) => {}
             Ok(Some(why)) => skip!("{why}"),
@@ -34,10 +31,7 @@ fn both(test: fn(&Sandbox)) {
 fn options(bundle: Bundle<'_>, at: &str) -> (Vec<String>, Outcome) {
     let out = bundle.args(["mounts", at]).run().ok();
     let line = out.stdout();
-    let list = line
-        .split(' ')
-        .nth(5)
-        .unwrap_or_else(|| panic!("{}", out.report()));
+    let list = line.split(' ').nth(5).unwrap_or_else(|| panic!("{}", out.report()));
     (list.split(',').map(str::to_owned).collect(), out)
 }
 
@@ -56,31 +50,16 @@ fn root_may_be_absolute_or_missing() {
     both(|sandbox| {
         let bundle = sandbox.bundle("c");
         let rootfs = bundle.rootfs();
-        bundle
-            .set("/root/path", rootfs.to_str().expect("UTF-8"))
-            .run()
-            .ok();
-        sandbox
-            .bundle("c")
-            .set("/root/path", "nowhere")
-            .run()
-            .fails_with("nowhere");
-        sandbox
-            .bundle("c")
-            .set("/root/path", "config.json")
-            .run()
-            .fails_with("config.json");
+        bundle.set("/root/path", rootfs.to_str().expect("UTF-8")).run().ok();
+        sandbox.bundle("c").set("/root/path", "nowhere").run().fails_with("nowhere");
+        sandbox.bundle("c").set("/root/path", "config.json").run().fails_with("config.json");
     });
 }
 
 #[test]
 fn no_pivot() {
     both(|sandbox| {
-        sandbox
-            .bundle("c")
-            .args(["ls", "/mnt"])
-            .run_with(&["--no-pivot"])
-            .ok();
+        sandbox.bundle("c").args(["ls", "/mnt"]).run_with(&["--no-pivot"]).ok();
     });
 }
 
@@ -94,22 +73,14 @@ fn mount_flags() {
             (&["noexec"], &["noexec"], &["nosuid"]),
             (&["noexec", "exec"], &[], &["noexec"]),
             (&["noatime"], &["noatime"], &["relatime"]),
-            (
-                &["nodiratime", "strictatime"],
-                &["nodiratime"],
-                &["noatime", "relatime"],
-            ),
+            (&["nodiratime", "strictatime"], &["nodiratime"], &["noatime", "relatime"]),
             (&["nosymfollow"], &["nosymfollow"], &[]),
         ];
         for (asked, present, absent) in cases {
             let bundle = sandbox.bundle("c").mount("/mnt", "tmpfs", "tmpfs", asked);
             let (found, out) = options(bundle, "/mnt");
             let has = |option: &&&str| found.iter().any(|have| have == **option);
-            assert!(
-                present.iter().all(|o| has(&o)) && !absent.iter().any(|o| has(&o)),
-                "{asked:?}: {}",
-                out.report()
-            );
+            assert!(present.iter().all(|o| has(&o)) && !absent.iter().any(|o| has(&o)), "{asked:?}: {}", out.report());
         }
     });
 }
@@ -117,26 +88,12 @@ fn mount_flags() {
 #[test]
 fn mount_data() {
     both(|sandbox| {
-        let bundle =
-            sandbox
-                .bundle("c")
-                .mount("/mnt", "tmpfs", "tmpfs", &["size=1m", "mode=0751", "uid=3"]);
-        let out = bundle
-            .args(["seq", "owner", "/mnt", "--", "mounts", "/mnt"])
-            .run()
-            .ok();
+        let bundle = sandbox.bundle("c").mount("/mnt", "tmpfs", "tmpfs", &["size=1m", "mode=0751", "uid=3"]);
+        let out = bundle.args(["seq", "owner", "/mnt", "--", "mounts", "/mnt"]).run().ok();
         assert_eq!(out.lines()[0], "3 0 0751");
         assert!(out.lines()[1].contains("size=1024k"), "{}", out.report());
-        sandbox
-            .bundle("c")
-            .mount("/mnt", "tmpfs", "tmpfs", &["nonsense=1"])
-            .run()
-            .fails_with("/mnt");
-        sandbox
-            .bundle("c")
-            .mount("/mnt", "nothingfs", "none", &[])
-            .run()
-            .fails_with("nothingfs");
+        sandbox.bundle("c").mount("/mnt", "tmpfs", "tmpfs", &["nonsense=1"]).run().fails_with("/mnt");
+        sandbox.bundle("c").mount("/mnt", "nothingfs", "none", &[]).run().fails_with("nothingfs");
     });
 }
 
@@ -150,34 +107,17 @@ fn binds() {
         let file = source.join("file");
         let file = file.to_str().expect("UTF-8");
         // Targets that are not there are made: a directory for a directory, a file for a file.
-        let bundle = sandbox
-            .bundle("c")
-            .mount("/made/dir", "bind", path, &["bind", "ro"])
-            .mount("/made/file", "none", file, &["rbind"]);
-        let out = bundle.args([
-            "seq",
-            "ls",
-            "/made/dir",
-            "--",
-            "cat",
+        let bundle = sandbox.bundle("c").mount("/made/dir", "bind", path, &["bind", "ro"]).mount(
             "/made/file",
-            "--",
-            "readonly",
-            "/made/dir",
-        ]);
-        assert_eq!(out.run().ok().stdout(), "file\nsub\ncontentread-only\n");
-        let relative = sandbox
-            .bundle("c")
-            .mount("/mnt", "bind", "rootfs/etc", &["bind"]);
-        assert_eq!(
-            relative.args(["ls", "/mnt"]).run().ok().stdout(),
-            "group\npasswd\n"
+            "none",
+            file,
+            &["rbind"],
         );
-        sandbox
-            .bundle("c")
-            .mount("/mnt", "bind", "/nowhere", &["bind"])
-            .run()
-            .fails_with("/nowhere");
+        let out = bundle.args(["seq", "ls", "/made/dir", "--", "cat", "/made/file", "--", "readonly", "/made/dir"]);
+        assert_eq!(out.run().ok().stdout(), "file\nsub\ncontentread-only\n");
+        let relative = sandbox.bundle("c").mount("/mnt", "bind", "rootfs/etc", &["bind"]);
+        assert_eq!(relative.args(["ls", "/mnt"]).run().ok().stdout(), "group\npasswd\n");
+        sandbox.bundle("c").mount("/mnt", "bind", "/nowhere", &["bind"]).run().fails_with("/nowhere");
     });
 }
 
@@ -192,10 +132,7 @@ fn recursive_readonly_binds_reach_below() {
             let first = first.mount("/mnt/sub", "tmpfs", "tmpfs", &[]);
             first.mount("/tmp", "bind", path, options)
         };
-        let out = nested(&["rbind", "rro"])
-            .args(["readonly", "/tmp", "/tmp/sub"])
-            .run()
-            .ok();
+        let out = nested(&["rbind", "rro"]).args(["readonly", "/tmp", "/tmp/sub"]).run().ok();
         assert_eq!(out.stdout(), "read-only\nread-only\n");
     });
 }
@@ -207,15 +144,9 @@ fn propagation_of_the_root_and_of_a_mount() {
         let private = line(sandbox.bundle("c"), "/");
         // On a shared host the root may receive, never send.
         assert!(!private.contains("shared:"), "{private}");
-        let bundle = || {
-            sandbox
-                .bundle("c")
-                .mount("/mnt", "tmpfs", "tmpfs", &["shared"])
-        };
+        let bundle = || sandbox.bundle("c").mount("/mnt", "tmpfs", "tmpfs", &["shared"]);
         assert!(line(bundle(), "/mnt").contains("shared:"));
-        let unbindable = sandbox
-            .bundle("c")
-            .mount("/mnt", "tmpfs", "tmpfs", &["unbindable"]);
+        let unbindable = sandbox.bundle("c").mount("/mnt", "tmpfs", "tmpfs", &["unbindable"]);
         assert!(line(unbindable, "/mnt").contains("unbindable"));
     });
 }
@@ -223,13 +154,8 @@ fn propagation_of_the_root_and_of_a_mount() {
 #[test]
 fn tmpcopyup() {
     both(|sandbox| {
-        let bundle = sandbox
-            .bundle("c")
-            .mount("/etc", "tmpfs", "tmpfs", &["tmpcopyup"]);
-        let out = bundle
-            .args(["seq", "ls", "/etc", "--", "readonly", "/etc"])
-            .run()
-            .ok();
+        let bundle = sandbox.bundle("c").mount("/etc", "tmpfs", "tmpfs", &["tmpcopyup"]);
+        let out = bundle.args(["seq", "ls", "/etc", "--", "readonly", "/etc"]).run().ok();
         assert_eq!(out.stdout(), "group\npasswd\nwritable\n");
     });
 }
@@ -241,31 +167,14 @@ fn targets_are_resolved_inside() {
         fs::write(&source, "inside").expect("a file");
         let source = source.to_str().expect("UTF-8");
         // Dangling links, absolute and relative and upwards, lead to places inside.
-        for (at, target) in [
-            ("abs", "/run/made/abs"),
-            ("rel", "../run/made/rel"),
-            ("up", "../../../../run/made/up"),
-        ] {
+        for (at, target) in [("abs", "/run/made/abs"), ("rel", "../run/made/rel"), ("up", "../../../../run/made/up")] {
             let link = format!("/etc/{at}");
-            let bundle = sandbox.bundle(at).plant_link(&link, target).mount(
-                &link,
-                "bind",
-                source,
-                &["bind"],
-            );
+            let bundle = sandbox.bundle(at).plant_link(&link, target).mount(&link, "bind", source, &["bind"]);
             let made = format!("/run/made/{at}");
-            assert_eq!(
-                bundle.args(["cat", &link, &made]).run().ok().stdout(),
-                "insideinside"
-            );
-            assert!(
-                !std::path::Path::new(&made).exists(),
-                "{made} was made on the host"
-            );
+            assert_eq!(bundle.args(["cat", &link, &made]).run().ok().stdout(), "insideinside");
+            assert!(!std::path::Path::new(&made).exists(), "{made} was made on the host");
         }
-        let escape = sandbox
-            .bundle("e")
-            .mount("/../../../mnt/x", "tmpfs", "tmpfs", &[]);
+        let escape = sandbox.bundle("e").mount("/../../../mnt/x", "tmpfs", "tmpfs", &[]);
         escape.args(["mounts", "/mnt/x"]).run().ok();
         assert!(!std::path::Path::new("/mnt/x").exists());
     });
@@ -289,67 +198,26 @@ fn masked_and_readonly_paths() {
             .plant("/secret-file", "x")
             .plant("/kept/file", "x")
             .set("/root/readonly", false)
-            .set(
-                "/linux/maskedPaths",
-                json!(["/secret", "/secret-file", "/not/there"]),
-            )
+            .set("/linux/maskedPaths", json!(["/secret", "/secret-file", "/not/there"]))
             .set("/linux/readonlyPaths", json!(["/kept", "/not/there"]));
-        let steps = [
-            "seq",
-            "ls",
-            "/secret",
-            "--",
-            "cat",
-            "/secret-file",
-            "--",
-            "readonly",
-            "/secret",
-            "/kept",
-            "/tmp",
-        ];
-        assert_eq!(
-            bundle.args(steps).run().ok().stdout(),
-            "read-only\nread-only\nwritable\n"
-        );
+        let steps = ["seq", "ls", "/secret", "--", "cat", "/secret-file", "--", "readonly", "/secret", "/kept", "/tmp"];
+        assert_eq!(bundle.args(steps).run().ok().stdout(), "read-only\nread-only\nwritable\n");
     });
 }
 
 #[test]
 fn default_devices_and_links() {
     both(|sandbox| {
-        let devices =
-            ["null", "zero", "full", "random", "urandom", "tty"].map(|name| format!("/dev/{name}"));
+        let devices = ["null", "zero", "full", "random", "urandom", "tty"].map(|name| format!("/dev/{name}"));
         let steps = ["stat".to_owned()].into_iter().chain(devices);
         let out = sandbox.bundle("c").args(steps).run().ok();
-        let numbers: Vec<_> = out
-            .lines()
-            .iter()
-            .map(|line| line.rsplit(' ').next().unwrap_or_default().to_owned())
-            .collect();
+        let numbers: Vec<_> =
+            out.lines().iter().map(|line| line.rsplit(' ').next().unwrap_or_default().to_owned()).collect();
         assert_eq!(numbers, ["1:3", "1:5", "1:7", "1:8", "1:9", "5:0"]);
-        assert!(
-            out.lines()
-                .iter()
-                .all(|line| line.starts_with("char 0666 0 0")),
-            "{}",
-            out.report()
-        );
-        let links = [
-            "readlink",
-            "/dev/fd",
-            "/dev/stdin",
-            "/dev/stdout",
-            "/dev/stderr",
-            "/dev/ptmx",
-        ];
+        assert!(out.lines().iter().all(|line| line.starts_with("char 0666 0 0")), "{}", out.report());
+        let links = ["readlink", "/dev/fd", "/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/ptmx"];
         let out = sandbox.bundle("c").args(links).run().ok();
-        let expected = [
-            "/proc/self/fd",
-            "/proc/self/fd/0",
-            "/proc/self/fd/1",
-            "/proc/self/fd/2",
-            "pts/ptmx",
-        ];
+        let expected = ["/proc/self/fd", "/proc/self/fd/0", "/proc/self/fd/1", "/proc/self/fd/2", "pts/ptmx"];
         assert_eq!(out.lines(), expected);
     });
 }
@@ -375,11 +243,6 @@ fn devices_of_the_config_and_who_may_open_them() {
         let out = bundle.args(steps.split_whitespace()).run().ok();
         let lines = out.lines();
         assert_eq!(lines[0], "char 0640 7 8 0 1:11");
-        assert_eq!(
-            lines[1..],
-            ["ok", "EPERM", "ok", "ok", "EPERM"],
-            "{}",
-            out.report()
-        );
+        assert_eq!(lines[1..], ["ok", "EPERM", "ok", "ok", "EPERM"], "{}", out.report());
     });
 }

@@ -18,20 +18,10 @@ fn errno_and_its_default() {
         { "names": ["no_such_system_call"], "action": "SCMP_ACT_ERRNO" }
     ]);
     for no_new_privileges in [true, false] {
-        let bundle = with(sandbox.bundle("c"), rules.clone())
-            .set("/process/noNewPrivileges", no_new_privileges);
+        let bundle = with(sandbox.bundle("c"), rules.clone()).set("/process/noNewPrivileges", no_new_privileges);
         let steps = "seq seccomp -- try unshare 0 -- try sethostname x 1 -- try getpid";
         let out = bundle.args(steps.split(' ')).run().ok();
-        assert_eq!(
-            out.lines(),
-            [
-                "Seccomp:\t2",
-                "Seccomp_filters:\t1",
-                "EPERM",
-                "ENOSYS",
-                "ok"
-            ]
-        );
+        assert_eq!(out.lines(), ["Seccomp:\t2", "Seccomp_filters:\t1", "EPERM", "ENOSYS", "ok"]);
     }
 }
 
@@ -40,53 +30,21 @@ fn arguments() {
     let sandbox = sandbox!();
     let cases = [
         ("SCMP_CMP_EQ", json!({ "value": 5 }), "4 5 6", "ok EPERM ok"),
-        (
-            "SCMP_CMP_NE",
-            json!({ "value": 5 }),
-            "4 5 6",
-            "EPERM ok EPERM",
-        ),
+        ("SCMP_CMP_NE", json!({ "value": 5 }), "4 5 6", "EPERM ok EPERM"),
         ("SCMP_CMP_LT", json!({ "value": 5 }), "4 5 6", "EPERM ok ok"),
-        (
-            "SCMP_CMP_LE",
-            json!({ "value": 5 }),
-            "4 5 6",
-            "EPERM EPERM ok",
-        ),
+        ("SCMP_CMP_LE", json!({ "value": 5 }), "4 5 6", "EPERM EPERM ok"),
         ("SCMP_CMP_GT", json!({ "value": 5 }), "4 5 6", "ok ok EPERM"),
-        (
-            "SCMP_CMP_GE",
-            json!({ "value": 5 }),
-            "4 5 6",
-            "ok EPERM EPERM",
-        ),
-        (
-            "SCMP_CMP_MASKED_EQ",
-            json!({ "value": 0xf0, "valueTwo": 0x50 }),
-            "0x4f 0x5f 0x15f",
-            "ok EPERM EPERM",
-        ),
-        (
-            "SCMP_CMP_EQ",
-            json!({ "value": 0x1_0000_0001u64 }),
-            "1 0x100000001 0x100000000",
-            "ok EPERM ok",
-        ),
+        ("SCMP_CMP_GE", json!({ "value": 5 }), "4 5 6", "ok EPERM EPERM"),
+        ("SCMP_CMP_MASKED_EQ", json!({ "value": 0xf0, "valueTwo": 0x50 }), "0x4f 0x5f 0x15f", "ok EPERM EPERM"),
+        ("SCMP_CMP_EQ", json!({ "value": 0x1_0000_0001u64 }), "1 0x100000001 0x100000000", "ok EPERM ok"),
     ];
     for (op, mut argument, values, answers) in cases {
         argument["index"] = json!(0);
         argument["op"] = json!(op);
-        let rules =
-            json!([{ "names": ["getpid"], "action": "SCMP_ACT_ERRNO", "args": [argument] }]);
-        let steps: Vec<_> = values
-            .split(' ')
-            .map(|value| format!("try getpid {value}"))
-            .collect();
+        let rules = json!([{ "names": ["getpid"], "action": "SCMP_ACT_ERRNO", "args": [argument] }]);
+        let steps: Vec<_> = values.split(' ').map(|value| format!("try getpid {value}")).collect();
         let steps = format!("seq {}", steps.join(" -- "));
-        let out = with(sandbox.bundle("c"), rules)
-            .args(steps.split(' '))
-            .run()
-            .ok();
+        let out = with(sandbox.bundle("c"), rules).args(steps.split(' ')).run().ok();
         assert_eq!(out.lines().join(" "), answers, "{op}");
     }
 }
@@ -94,45 +52,22 @@ fn arguments() {
 #[test]
 fn kill() {
     let sandbox = sandbox!();
-    for action in [
-        "SCMP_ACT_KILL",
-        "SCMP_ACT_KILL_THREAD",
-        "SCMP_ACT_KILL_PROCESS",
-    ] {
+    for action in ["SCMP_ACT_KILL", "SCMP_ACT_KILL_THREAD", "SCMP_ACT_KILL_PROCESS"] {
         let rules = json!([{ "names": ["unshare"], "action": action }]);
         let bundle = with(sandbox.bundle("c"), rules);
-        bundle
-            .args(["try", "unshare", "0"])
-            .run()
-            .expect(128 + libc::SIGSYS);
+        bundle.args(["try", "unshare", "0"]).run().expect(128 + libc::SIGSYS);
     }
 }
 
 #[test]
 fn a_default_that_denies() {
     let sandbox = sandbox!();
-    let names = [
-        "execve",
-        "exit_group",
-        "exit",
-        "brk",
-        "mmap",
-        "munmap",
-        "arch_prctl",
-        "set_tid_address",
-        "write",
-        "writev",
-    ];
+    let names =
+        ["execve", "exit_group", "exit", "brk", "mmap", "munmap", "arch_prctl", "set_tid_address", "write", "writev"];
     let profile = json!({ "defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 38,
         "syscalls": [{ "names": names, "action": "SCMP_ACT_ALLOW" }] });
-    let bundle = sandbox
-        .bundle("c")
-        .set("/linux/seccomp", profile)
-        .set("/process/noNewPrivileges", true);
-    assert_eq!(
-        bundle.args(["try", "getpid"]).run().ok().stdout(),
-        "ENOSYS\n"
-    );
+    let bundle = sandbox.bundle("c").set("/linux/seccomp", profile).set("/process/noNewPrivileges", true);
+    assert_eq!(bundle.args(["try", "getpid"]).run().ok().stdout(), "ENOSYS\n");
 }
 
 #[test]
@@ -147,10 +82,6 @@ fn what_cannot_be_honoured_is_refused() {
         json!({ "defaultAction": "SCMP_ACT_ERRNO" }),
     ];
     for profile in cases {
-        sandbox
-            .bundle("c")
-            .set("/linux/seccomp", profile)
-            .run()
-            .fails_with("seccomp");
+        sandbox.bundle("c").set("/linux/seccomp", profile).run().fails_with("seccomp");
     }
 }

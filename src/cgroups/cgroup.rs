@@ -4,18 +4,15 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::{Mode, fstat};
 use serde::{Deserialize, Serialize};
 
-use super::devices::Program;
-use super::events::Events;
 use super::files;
 use super::hierarchy::Hierarchy;
 use super::tree::{self, Visit};
-use crate::sys::bpf;
 
 /// A cgroup, held open.
 #[derive(Debug)]
@@ -49,9 +46,7 @@ pub struct Made {
 impl Record {
     /// True when rt made the cgroup itself: only then may it be killed and removed.
     pub fn is_made(&self) -> bool {
-        self.made
-            .last()
-            .is_some_and(|made| made.path == self.path && made.inode == self.inode)
+        self.made.last().is_some_and(|made| made.path == self.path && made.inode == self.inode)
     }
 
     /// The record of directories that were about to be made (outermost first) when their maker died; `None` when the
@@ -81,10 +76,7 @@ impl Cgroup {
             Err(errno) => return Err(errno).with_context(failed),
         };
         let inode = fstat(&dir).with_context(failed)?.st_ino;
-        Ok((inode == record.inode).then(|| Cgroup {
-            dir,
-            record: record.clone(),
-        }))
+        Ok((inode == record.inode).then(|| Cgroup { dir, record: record.clone() }))
     }
 
     /// The cgroup a process is in, somebody else's as far as removing and killing go. For an exec into a container whose
@@ -92,18 +84,11 @@ impl Cgroup {
     /// no process (EBUSY at the clone), and the newcomer joins init, as with runc.
     pub fn of_process(hierarchy: &Hierarchy, pid: i32) -> Result<Cgroup> {
         let inner = hierarchy.path_of(pid)?;
-        let path = hierarchy
-            .mount
-            .join(inner.strip_prefix("/").unwrap_or(&inner));
+        let path = hierarchy.mount.join(inner.strip_prefix("/").unwrap_or(&inner));
         let failed = || format!("cannot open cgroup {}", path.display());
         let dir = open_directory(&path).with_context(failed)?;
         let inode = fstat(&dir).with_context(failed)?.st_ino;
-        let record = Record {
-            path,
-            inode,
-            made: Vec::new(),
-            program: None,
-        };
+        let record = Record { path, inode, made: Vec::new(), program: None };
         Ok(Cgroup { dir, record })
     }
 
@@ -129,23 +114,12 @@ impl Cgroup {
             fn enter(&mut self, dir: BorrowedFd, _path: &[CString]) {
                 // A threaded cgroup answers EOPNOTSUPP; its processes are listed by the domain above it.
                 let text = files::read_at(dir, Path::new("cgroup.procs")).unwrap_or_default();
-                self.0
-                    .extend(text.lines().filter_map(|line| line.parse::<i32>().ok()));
+                self.0.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()));
             }
         }
         let mut procs = Procs(Vec::new());
         tree::walk(self.fd(), &mut procs).with_context(|| self.failed("list the processes of"))?;
         Ok(procs.0)
-    }
-
-    /// True while a process that is not dead is in it or below it.
-    pub fn populated(&self) -> Result<bool> {
-        let events = Events::open(&self.dir).and_then(|events| events.get("populated"));
-        match events {
-            Ok(populated) => Ok(populated != 0),
-            Err(Errno::ENODEV | Errno::ENOENT) => Ok(false),
-            Err(errno) => Err(errno).with_context(|| self.failed("read cgroup.events of")),
-        }
     }
 
     /// Sends SIGKILL to everything in it and below it, forks in flight included (`cgroup.kill`, kernel 5.14).
@@ -163,30 +137,6 @@ impl Cgroup {
             Err(Errno::ENOENT) if !self.path().exists() => Ok(()),
             Err(errno) => Err(errno).with_context(|| self.failed("kill the processes of")),
         }
-    }
-
-    /// Puts `program` in the place of the one device program on this cgroup, at no moment without either.
-    ///
-    /// Errors where the cgroup holds another number of programs than one: which of them to replace nobody can say.
-    pub fn replace_devices(&mut self, program: &Program) -> Result<()> {
-        let failed = || self.failed("replace the device program of");
-        let ids = bpf::device_programs(self.fd()).with_context(failed)?;
-        let old = match (self.record.program, ids.as_slice()) {
-            (Some(id), ids) if ids.contains(&id) => id,
-            (None, [id]) => *id,
-            _ => bail!(
-                "cgroup {} holds {} device programs, none of them rt's alone",
-                self.path().display(),
-                ids.len()
-            ),
-        };
-        let old = bpf::program_by_id(old).with_context(failed)?;
-        let new = program.load()?;
-        bpf::replace_device_program(self.fd(), new.as_fd(), old.as_fd()).with_context(failed)?;
-        if self.record.program.is_some() {
-            self.record.program = Some(bpf::program_id(new.as_fd()).with_context(failed)?);
-        }
-        Ok(())
     }
 
     /// The text of a control file, without the line end; `None` when it is not there.
@@ -210,12 +160,8 @@ impl Cgroup {
         let kills = self.oom_kills().filter(|kills| *kills > 0)?;
         let max = self.memory_max().unwrap_or_else(|| "unknown".into());
         // memory.peak came with 5.19.
-        let peak = self
-            .read("memory.peak")
-            .map_or(String::new(), |peak| format!(", memory.peak={peak}"));
-        Some(format!(
-            "the OOM killer killed {kills} process(es) (memory.max={max}{peak})"
-        ))
+        let peak = self.read("memory.peak").map_or(String::new(), |peak| format!(", memory.peak={peak}"));
+        Some(format!("the OOM killer killed {kills} process(es) (memory.max={max}{peak})"))
     }
 
     /// What a clone into this cgroup that failed with `errno` ran into, where the cgroup explains it.
@@ -225,23 +171,15 @@ impl Cgroup {
             Errno::EAGAIN => {
                 let max = self.read("pids.max").filter(|max| max != "max")?;
                 let current = self.read("pids.current").unwrap_or_default();
-                Some(format!(
-                    "cgroup {path} allows {max} process(es) (pids.max) and holds {current}"
-                ))
+                Some(format!("cgroup {path} allows {max} process(es) (pids.max) and holds {current}"))
             }
             Errno::EBUSY => {
-                let down = self
-                    .read("cgroup.subtree_control")
-                    .filter(|down| !down.is_empty())?;
-                Some(format!(
-                    "cgroup {path} hands down controllers ({down}) and so cannot hold processes itself"
-                ))
+                let down = self.read("cgroup.subtree_control").filter(|down| !down.is_empty())?;
+                Some(format!("cgroup {path} hands down controllers ({down}) and so cannot hold processes itself"))
             }
             Errno::EOPNOTSUPP => {
                 let kind = self.read("cgroup.type").unwrap_or_default();
-                Some(format!(
-                    "cgroup {path} is of type \"{kind}\" and cannot take a process"
-                ))
+                Some(format!("cgroup {path} is of type \"{kind}\" and cannot take a process"))
             }
             Errno::EACCES | Errno::EPERM => Some(format!(
                 "the caller may not move processes into cgroup {path}: it needs write access to cgroup.procs there and \
@@ -270,11 +208,7 @@ impl AsRawFd for Cgroup {
 }
 
 fn open_directory(path: &Path) -> Result<OwnedFd, Errno> {
-    open(
-        path,
-        OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
-        Mode::empty(),
-    )
+    open(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
 }
 
 #[cfg(test)]
@@ -282,19 +216,8 @@ mod tests {
     use super::*;
 
     fn record(made: &[(&str, u64)]) -> Record {
-        let made = made
-            .iter()
-            .map(|(path, inode)| Made {
-                path: path.into(),
-                inode: *inode,
-            })
-            .collect();
-        Record {
-            path: "/sys/fs/cgroup/a/b".into(),
-            inode: 7,
-            made,
-            program: None,
-        }
+        let made = made.iter().map(|(path, inode)| Made { path: path.into(), inode: *inode }).collect();
+        Record { path: "/sys/fs/cgroup/a/b".into(), inode: 7, made, program: None }
     }
 
     #[test]
@@ -315,13 +238,6 @@ mod tests {
 
     #[test]
     fn what_is_gone_is_none() {
-        assert!(
-            Cgroup::open(&Record {
-                path: "/proc/self/nothing".into(),
-                ..record(&[])
-            })
-            .unwrap()
-            .is_none()
-        );
+        assert!(Cgroup::open(&Record { path: "/proc/self/nothing".into(), ..record(&[]) }).unwrap().is_none());
     }
 }

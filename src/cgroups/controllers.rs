@@ -14,9 +14,7 @@ use super::files;
 use super::hierarchy::Hierarchy;
 
 /// Names in the order of the bits of [`Controllers`].
-const NAMES: [&str; 9] = [
-    "cpu", "cpuset", "io", "memory", "pids", "hugetlb", "rdma", "misc", "dmem",
-];
+const NAMES: [&str; 9] = ["cpu", "cpuset", "io", "memory", "pids", "hugetlb", "rdma", "misc", "dmem"];
 
 /// Controllers that a threaded cgroup can have too (cgroup-v2.rst, "Threads"); all others need a domain.
 const THREADED: Controllers = Controllers(0b1_0011);
@@ -33,20 +31,12 @@ impl Controllers {
 
     /// The controllers named in text as `cgroup.controllers` has it; names without a bit are passed over.
     pub fn parse(text: &str) -> Controllers {
-        text.split_ascii_whitespace()
-            .fold(Controllers::default(), |set, name| {
-                set | Controllers::named(name)
-            })
+        text.split_ascii_whitespace().fold(Controllers::default(), |set, name| set | Controllers::named(name))
     }
 
     /// The set of the one controller of that name, or the empty set.
     pub fn named(name: &str) -> Controllers {
-        Controllers(
-            NAMES
-                .iter()
-                .position(|known| *known == name)
-                .map_or(0, |bit| 1 << bit),
-        )
+        Controllers(NAMES.iter().position(|known| *known == name).map_or(0, |bit| 1 << bit))
     }
 
     /// The controller a control file belongs to, by its prefix; empty for core files such as `cgroup.freeze`.
@@ -68,11 +58,7 @@ impl Controllers {
 
     /// The names in the set, in a fixed order.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        NAMES
-            .into_iter()
-            .enumerate()
-            .filter(move |(bit, _)| self.0 & (1 << bit) != 0)
-            .map(|(_, name)| name)
+        NAMES.into_iter().enumerate().filter(move |(bit, _)| self.0 & (1 << bit) != 0).map(|(_, name)| name)
     }
 }
 
@@ -104,11 +90,7 @@ pub type Asked = Vec<(Controllers, String)>;
 /// the field, the controller, the cgroup that lacks it and the remedy. In the common case, where the parent hands down
 /// everything already, this reads one file.
 pub fn enable(hierarchy: &Hierarchy, path: &Path, cgroup: impl AsFd, asked: &Asked) -> Result<()> {
-    let required = asked
-        .iter()
-        .fold(Controllers::default(), |set, (controller, _)| {
-            set | *controller
-        });
+    let required = asked.iter().fold(Controllers::default(), |set, (controller, _)| set | *controller);
     let have = read(&cgroup, "cgroup.controllers");
     let mut missing = (Controllers::USUAL | required).without(have);
     if missing.is_empty() {
@@ -122,9 +104,7 @@ pub fn enable(hierarchy: &Hierarchy, path: &Path, cgroup: impl AsFd, asked: &Ask
         let refused = hand_down(hierarchy, path, missing, required);
         let have = read(&cgroup, "cgroup.controllers");
         return match lacking(asked, have) {
-            Some((controller, field)) => {
-                Err(refusal(hierarchy, controller, field, available, refused))
-            }
+            Some((controller, field)) => Err(refusal(hierarchy, controller, field, available, refused)),
             None => Ok(()),
         };
     }
@@ -135,16 +115,12 @@ pub fn enable(hierarchy: &Hierarchy, path: &Path, cgroup: impl AsFd, asked: &Ask
 }
 
 fn lacking(asked: &Asked, have: Controllers) -> Option<(Controllers, &str)> {
-    let (controller, field) = asked
-        .iter()
-        .find(|(controller, _)| !controller.without(have).is_empty())?;
+    let (controller, field) = asked.iter().find(|(controller, _)| !controller.without(have).is_empty())?;
     Some((*controller, field))
 }
 
 fn read(dir: impl AsFd, file: &str) -> Controllers {
-    files::read_at(dir, Path::new(file))
-        .map(|text| Controllers::parse(&text))
-        .unwrap_or_default()
+    files::read_at(dir, Path::new(file)).map(|text| Controllers::parse(&text)).unwrap_or_default()
 }
 
 /// A level that would not hand a controller down.
@@ -155,20 +131,12 @@ struct Refused {
 
 /// Writes `cgroup.subtree_control` of each ancestor that lacks some of `missing`, from the top. Returns the first level
 /// where one of `required` stopped.
-fn hand_down(
-    hierarchy: &Hierarchy,
-    path: &Path,
-    missing: Controllers,
-    required: Controllers,
-) -> Option<Refused> {
+fn hand_down(hierarchy: &Hierarchy, path: &Path, missing: Controllers, required: Controllers) -> Option<Refused> {
     let mut levels: Vec<&Path> = path.ancestors().skip(1).collect();
     levels.reverse();
     let mut first = None;
     for level in levels {
-        let here = missing.and(read(
-            &hierarchy.root,
-            &in_level(level, "cgroup.controllers"),
-        ));
+        let here = missing.and(read(&hierarchy.root, &in_level(level, "cgroup.controllers")));
         let on = read(&hierarchy.root, &in_level(level, "cgroup.subtree_control"));
         let lost = required.and(missing).without(here);
         let refused = if lost.is_empty() {
@@ -190,11 +158,7 @@ fn hand_down(
 /// A cgroup with processes of its own cannot hand down domain controllers (EBUSY). The kernel would let it hand down
 /// the threaded ones alone, but that turns it into a thread root: every cgroup below is invalid from then on until it
 /// is made threaded, and none can have memory or io limits. Nobody asked for that, so such a level is left alone.
-fn switch_level(
-    hierarchy: &Hierarchy,
-    level: &Path,
-    wanted: Controllers,
-) -> (Controllers, Option<Errno>) {
+fn switch_level(hierarchy: &Hierarchy, level: &Path, wanted: Controllers) -> (Controllers, Option<Errno>) {
     let file = in_level(level, "cgroup.subtree_control");
     let write = |value: &str| files::write_at(&hierarchy.root, Path::new(&file), value);
     if wanted.is_empty() {
@@ -232,10 +196,7 @@ fn in_level(level: &Path, file: &str) -> String {
 }
 
 fn switch_on(set: Controllers) -> String {
-    set.names()
-        .map(|name| format!("+{name}"))
-        .collect::<Vec<_>>()
-        .join(" ")
+    set.names().map(|name| format!("+{name}")).collect::<Vec<_>>().join(" ")
 }
 
 /// A cgroup made below a threaded one is born "domain invalid": it must become threaded too, which a limit of a
@@ -245,10 +206,7 @@ fn settle_type(path: &Path, cgroup: impl AsFd, asked: &Asked) -> Result<()> {
     if kind.trim_end() != "domain invalid" {
         return Ok(());
     }
-    if let Some((controller, field)) = asked
-        .iter()
-        .find(|(controller, _)| !controller.without(THREADED).is_empty())
-    {
+    if let Some((controller, field)) = asked.iter().find(|(controller, _)| !controller.without(THREADED).is_empty()) {
         bail!(
             "{field}: cgroup /{} lies in a threaded subtree, where the {controller} controller cannot be used: \
              set linux.cgroupsPath to a place outside it or remove the limit",
@@ -256,11 +214,7 @@ fn settle_type(path: &Path, cgroup: impl AsFd, asked: &Asked) -> Result<()> {
         );
     }
     if let Err(errno) = files::write_at(&cgroup, Path::new("cgroup.type"), "threaded") {
-        bail!(
-            "cannot make cgroup /{} threaded as its parent is: {}",
-            path.display(),
-            errno.desc()
-        );
+        bail!("cannot make cgroup /{} threaded as its parent is: {}", path.display(), errno.desc());
     }
     Ok(())
 }
@@ -322,22 +276,13 @@ mod tests {
 
     #[test]
     fn unknown_names_are_passed_over() {
-        assert_eq!(
-            Controllers::parse("cpu perf_event hugetlb\n").to_string(),
-            "cpu hugetlb"
-        );
+        assert_eq!(Controllers::parse("cpu perf_event hugetlb\n").to_string(), "cpu hugetlb");
         assert!(Controllers::of_file("cgroup.freeze").is_empty());
-        assert_eq!(
-            Controllers::of_file("hugetlb.2MB.max").to_string(),
-            "hugetlb"
-        );
+        assert_eq!(Controllers::of_file("hugetlb.2MB.max").to_string(), "hugetlb");
     }
 
     #[test]
     fn switching_on_is_one_write() {
-        assert_eq!(
-            switch_on(Controllers::parse("pids memory")),
-            "+memory +pids"
-        );
+        assert_eq!(switch_on(Controllers::parse("pids memory")), "+memory +pids");
     }
 }

@@ -26,11 +26,7 @@ impl Cgroup {
     /// `None` when the plan's manager is disabled, or when the caller may not make cgroups, nothing needs one, and
     /// `tolerate_denied` (a rootless caller) allows to go without: the container then stays in the caller's cgroup.
     /// An existing cgroup must be empty and not frozen; errors have runc's words, which callers match.
-    pub fn create(
-        hierarchy: &Hierarchy,
-        plan: &CgroupPlan,
-        tolerate_denied: bool,
-    ) -> Result<Option<Cgroup>> {
+    pub fn create(hierarchy: &Hierarchy, plan: &CgroupPlan, tolerate_denied: bool) -> Result<Option<Cgroup>> {
         if plan.manager == Manager::Disabled {
             return Ok(None);
         }
@@ -45,11 +41,7 @@ impl Cgroup {
             Ok(cgroup) => cgroup,
             Err((errno, made)) => {
                 undo(hierarchy, &made);
-                bail!(
-                    "cannot open cgroup {}: {}",
-                    hierarchy.mount.join(&plan.path).display(),
-                    errno.desc()
-                );
+                bail!("cannot open cgroup {}: {}", hierarchy.mount.join(&plan.path).display(), errno.desc());
             }
         };
         if let Err(error) = furnish(&mut cgroup, hierarchy, plan) {
@@ -60,19 +52,6 @@ impl Cgroup {
         Ok(Some(cgroup))
     }
 
-    /// Writes other limits to a cgroup that stands: the plan's writes, with their controllers. Devices stay as they are
-    /// ([`Cgroup::replace_devices`]). On failure what was written before it stays written.
-    pub fn update(&self, hierarchy: &Hierarchy, plan: &CgroupPlan) -> Result<()> {
-        let path = self
-            .path()
-            .strip_prefix(&hierarchy.mount)
-            .unwrap_or(&plan.path);
-        controllers::enable(hierarchy, path, &self.dir, &plan.controllers)?;
-        apply(self, &plan.writes)
-    }
-}
-
-impl Cgroup {
     /// Which directories [`Cgroup::create`] will have to make, absolute and outermost first: kept on disk before they
     /// are made, so that a maker who is killed in between leaves nothing unknown.
     pub fn missing(hierarchy: &Hierarchy, plan: &CgroupPlan) -> Vec<PathBuf> {
@@ -92,24 +71,19 @@ fn make(hierarchy: &Hierarchy, path: &Path) -> Result<Vec<PathBuf>, Errno> {
         Err(Errno::ENOENT) => {}
         Err(errno) => return Err(errno),
     }
-    let mut levels: Vec<&Path> = path
-        .ancestors()
-        .filter(|level| !level.as_os_str().is_empty())
-        .collect();
+    let mut levels: Vec<&Path> = path.ancestors().filter(|level| !level.as_os_str().is_empty()).collect();
     levels.reverse();
     let mut last = Errno::ENOENT;
     for _ in 0..ATTEMPTS {
         let mut made = Vec::new();
-        let failure = levels
-            .iter()
-            .find_map(|level| match make_directory(hierarchy, level) {
-                Ok(true) => {
-                    made.push(level.to_path_buf());
-                    None
-                }
-                Ok(false) => None,
-                Err(errno) => Some(errno),
-            });
+        let failure = levels.iter().find_map(|level| match make_directory(hierarchy, level) {
+            Ok(true) => {
+                made.push(level.to_path_buf());
+                None
+            }
+            Ok(false) => None,
+            Err(errno) => Some(errno),
+        });
         match failure {
             None => return Ok(made),
             Some(errno) => {
@@ -141,37 +115,22 @@ fn undo(hierarchy: &Hierarchy, made: &[PathBuf]) {
     }
 }
 
-fn open_made(
-    hierarchy: &Hierarchy,
-    path: &Path,
-    made: Vec<PathBuf>,
-) -> Result<Cgroup, (Errno, Vec<PathBuf>)> {
+fn open_made(hierarchy: &Hierarchy, path: &Path, made: Vec<PathBuf>) -> Result<Cgroup, (Errno, Vec<PathBuf>)> {
     let open = || -> Result<(OwnedFd, u64, Vec<Made>), Errno> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let dir = openat(&hierarchy.root, path, flags, Mode::empty())?;
         let inode = fstat(&dir)?.st_ino;
         let identify = |level: &PathBuf| {
-            let inode = if level == path {
-                inode
-            } else {
-                fstatat(&hierarchy.root, level.as_path(), AtFlags::empty())?.st_ino
-            };
-            Ok(Made {
-                path: hierarchy.mount.join(level),
-                inode,
-            })
+            let inode =
+                if level == path { inode } else { fstatat(&hierarchy.root, level.as_path(), AtFlags::empty())?.st_ino };
+            Ok(Made { path: hierarchy.mount.join(level), inode })
         };
         let made = made.iter().map(identify).collect::<Result<_, Errno>>()?;
         Ok((dir, inode, made))
     };
     match open() {
         Ok((dir, inode, made)) => {
-            let record = Record {
-                path: hierarchy.mount.join(path),
-                inode,
-                made,
-                program: None,
-            };
+            let record = Record { path: hierarchy.mount.join(path), inode, made, program: None };
             Ok(Cgroup { dir, record })
         }
         Err(errno) => Err((errno, made)),
@@ -181,10 +140,7 @@ fn open_made(
 fn furnish(cgroup: &mut Cgroup, hierarchy: &Hierarchy, plan: &CgroupPlan) -> Result<()> {
     if !cgroup.record.is_made() {
         let processes = cgroup.procs()?.len();
-        ensure!(
-            processes == 0,
-            "container's cgroup is not empty: {processes} process(es) found"
-        );
+        ensure!(processes == 0, "container's cgroup is not empty: {processes} process(es) found");
         ensure!(!cgroup.frozen()?, "container's cgroup unexpectedly frozen");
     }
     controllers::enable(hierarchy, &plan.path, &cgroup.dir, &plan.controllers)?;
@@ -196,9 +152,8 @@ fn furnish(cgroup: &mut Cgroup, hierarchy: &Hierarchy, plan: &CgroupPlan) -> Res
         let program = attach(cgroup, program)?;
         // On a cgroup that stays when the container goes, the program must be found again.
         if !cgroup.record.is_made() {
-            cgroup.record.program = Some(
-                bpf::program_id(program.as_fd()).context("cannot identify the device program")?,
-            );
+            cgroup.record.program =
+                Some(bpf::program_id(program.as_fd()).context("cannot identify the device program")?);
         }
     }
     Ok(())
@@ -220,10 +175,7 @@ fn apply(cgroup: &Cgroup, writes: &[Write]) -> Result<()> {
 }
 
 fn put(cgroup: &Cgroup, write: &Write) -> Result<(), Errno> {
-    match (
-        files::write_at(&cgroup.dir, Path::new(&write.file), &write.value),
-        &write.missing,
-    ) {
+    match (files::write_at(&cgroup.dir, Path::new(&write.file), &write.value), &write.missing) {
         (Err(Errno::ENOENT), Missing::Ignore) => Ok(()),
         // BFQ's file can be there and still refuse (EOPNOTSUPP) while no disk uses it.
         (Err(Errno::ENOENT | Errno::EOPNOTSUPP), Missing::Instead { file, value }) => {
@@ -234,9 +186,7 @@ fn put(cgroup: &Cgroup, write: &Write) -> Result<(), Errno> {
 }
 
 fn not_written(cgroup: &Cgroup, write: &Write, errno: Errno) -> anyhow::Error {
-    let Write {
-        file, value, field, ..
-    } = write;
+    let Write { file, value, field, .. } = write;
     let meaning = match errno {
         Errno::ENOENT => "this kernel or hierarchy has no such file",
         Errno::EINVAL => "the kernel takes no such value",
@@ -248,28 +198,17 @@ fn not_written(cgroup: &Cgroup, write: &Write, errno: Errno) -> anyhow::Error {
         Errno::EOPNOTSUPP => "the kernel does not support it here",
         _ => "the write failed",
     };
-    anyhow::anyhow!(
-        "{field}: cannot write {value:?} to {}: {meaning} ({errno:?})",
-        cgroup.path().join(file).display()
-    )
+    anyhow::anyhow!("{field}: cannot write {value:?} to {}: {meaning} ({errno:?})", cgroup.path().join(file).display())
 }
 
 /// Hands the directory and the files that the kernel lists as delegatable to `owner`, a host uid (config-linux.md,
 /// "Cgroup Ownership"). The group stays.
 fn hand_over(cgroup: &Cgroup, owner: u32) -> Result<()> {
     let listed = std::fs::read_to_string("/sys/kernel/cgroup/delegate");
-    let files = listed
-        .as_deref()
-        .unwrap_or("cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n");
+    let files = listed.as_deref().unwrap_or("cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n");
     let owner = Some(Uid::from_raw(owner));
-    let failed = |name: &str| {
-        format!(
-            "cannot hand cgroup {} to its owner: {name}",
-            cgroup.path().display()
-        )
-    };
-    fchownat(&cgroup.dir, c"", owner, None, AtFlags::AT_EMPTY_PATH)
-        .with_context(|| failed("its directory"))?;
+    let failed = |name: &str| format!("cannot hand cgroup {} to its owner: {name}", cgroup.path().display());
+    fchownat(&cgroup.dir, c"", owner, None, AtFlags::AT_EMPTY_PATH).with_context(|| failed("its directory"))?;
     for name in files.lines() {
         match fchownat(&cgroup.dir, name, owner, None, AtFlags::AT_SYMLINK_NOFOLLOW) {
             // The list is the kernel's; this cgroup has only its controllers' part of it.
@@ -317,38 +256,22 @@ fn is_denied(errno: Errno) -> bool {
 
 /// Without a cgroup these would silently be no limits.
 fn needs_cgroup(plan: &CgroupPlan) -> bool {
-    plan.devices.is_some()
-        || plan
-            .writes
-            .iter()
-            .any(|write| write.missing != Missing::Ignore)
+    plan.devices.is_some() || plan.writes.iter().any(|write| write.missing != Missing::Ignore)
 }
 
 fn not_made(hierarchy: &Hierarchy, plan: &CgroupPlan, errno: Errno) -> anyhow::Error {
-    let field = plan
-        .writes
-        .first()
-        .map_or("linux.cgroupsPath", |write| &write.field);
+    let field = plan.writes.first().map_or("linux.cgroupsPath", |write| &write.field);
     let meaning = match errno {
-        Errno::EROFS => {
-            "the cgroup mount is read-only: mount it writable or use --cgroup-manager disabled"
-        }
+        Errno::EROFS => "the cgroup mount is read-only: mount it writable or use --cgroup-manager disabled",
         Errno::EACCES | Errno::EPERM => {
             "no cgroup is delegated to the caller: run it within systemd-run --user --scope -p Delegate=yes (and see \
              Delegate= in user@.service.d/delegate.conf for the controllers), or remove the limits"
         }
-        Errno::EAGAIN => {
-            "cgroup.max.descendants or cgroup.max.depth of a cgroup above it is reached"
-        }
-        Errno::ENOSPC | Errno::ENOMEM => {
-            "the kernel has no room for another cgroup (see /proc/cgroups for dying ones)"
-        }
+        Errno::EAGAIN => "cgroup.max.descendants or cgroup.max.depth of a cgroup above it is reached",
+        Errno::ENOSPC | Errno::ENOMEM => "the kernel has no room for another cgroup (see /proc/cgroups for dying ones)",
         Errno::ENAMETOOLONG => "a name in it is longer than 255 bytes",
         _ => "the kernel refused",
     };
     let path = hierarchy.mount.join(&plan.path);
-    anyhow::anyhow!(
-        "{field}: cannot make cgroup {}: {meaning} ({errno:?})",
-        path.display()
-    )
+    anyhow::anyhow!("{field}: cannot make cgroup {}: {meaning} ({errno:?})", path.display())
 }

@@ -50,10 +50,7 @@ impl Events {
         // Rounded up: a poll of 0 ms would turn the last millisecond into a busy loop.
         let limit = limit.saturating_add(Duration::from_millis(1));
         let limit = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
-        match poll(
-            &mut [PollFd::new(self.file.as_fd(), PollFlags::POLLPRI)],
-            limit,
-        ) {
+        match poll(&mut [PollFd::new(self.file.as_fd(), PollFlags::POLLPRI)], limit) {
             Ok(_) | Err(Errno::EINTR) => Ok(()),
             Err(errno) => Err(errno),
         }

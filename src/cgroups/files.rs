@@ -42,13 +42,7 @@ pub fn write_at(dir: impl AsFd, name: &Path, value: &str) -> Result<(), Errno> {
 
 /// The value of `key` in a file of `key value` lines such as `cgroup.events`.
 pub fn keyed(text: &str, key: &str) -> Option<u64> {
-    text.lines().find_map(|line| {
-        line.strip_prefix(key)?
-            .strip_prefix(' ')?
-            .trim()
-            .parse()
-            .ok()
-    })
+    text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
 }
 
 #[cfg(test)]

@@ -33,10 +33,7 @@ impl Cgroup {
         let result = self.switch("1", 1, limit);
         let frozen = matches!(result, Ok(true));
         if !frozen {
-            let running = self
-                .procs()
-                .map(|pids| describe(&still_running(&pids)))
-                .unwrap_or_default();
+            let running = self.procs().map(|pids| describe(&still_running(&pids))).unwrap_or_default();
             // Never leave it half stopped.
             let _ = files::write_at(self.fd(), Path::new("cgroup.freeze"), "0");
             result?;
@@ -51,11 +48,7 @@ impl Cgroup {
     /// Lets everything run again.
     pub fn thaw(&self) -> Result<()> {
         let thawed = self.switch("0", 0, THAW_LIMIT)?;
-        ensure!(
-            thawed,
-            "{} within {THAW_LIMIT:?}: is a cgroup above it frozen?",
-            self.failed("thaw")
-        );
+        ensure!(thawed, "{} within {THAW_LIMIT:?}: is a cgroup above it frozen?", self.failed("thaw"));
         Ok(())
     }
 
@@ -70,10 +63,7 @@ impl Cgroup {
 
 /// Frozen processes sleep interruptibly (state S) or are stopped; what holds a freeze up runs or waits for hardware.
 fn still_running(pids: &[i32]) -> Vec<i32> {
-    pids.iter()
-        .copied()
-        .filter(|pid| matches!(state(*pid), Some('R' | 'D')))
-        .collect()
+    pids.iter().copied().filter(|pid| matches!(state(*pid), Some('R' | 'D'))).collect()
 }
 
 /// The state letter of /proc/PID/stat (proc(5)). It follows the name, which may itself hold ")" and blanks.

@@ -29,11 +29,7 @@ impl Hierarchy {
     pub fn detect() -> Result<Hierarchy> {
         for (mount, hybrid) in [(UNIFIED, false), (HYBRID, true)] {
             if let Some(root) = open_cgroup2(Path::new(mount))? {
-                return Ok(Hierarchy {
-                    mount: PathBuf::from(mount),
-                    hybrid,
-                    root,
-                });
+                return Ok(Hierarchy { mount: PathBuf::from(mount), hybrid, root });
             }
         }
         bail!(
@@ -57,14 +53,9 @@ impl Hierarchy {
 }
 
 fn path_from(file: &Path) -> Result<PathBuf> {
-    let text =
-        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let path = own_line(&text).with_context(|| {
-        format!(
-            "{} has no line for the cgroup v2 hierarchy (0::)",
-            file.display()
-        )
-    })?;
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let path =
+        own_line(&text).with_context(|| format!("{} has no line for the cgroup v2 hierarchy (0::)", file.display()))?;
     Ok(PathBuf::from(path))
 }
 
@@ -93,10 +84,7 @@ mod tests {
 
     #[test]
     fn own_cgroup_is_the_line_of_hierarchy_zero() {
-        assert_eq!(
-            own_line("2:cpu:/x\n0::/user.slice/a:b.scope\n"),
-            Some("/user.slice/a:b.scope")
-        );
+        assert_eq!(own_line("2:cpu:/x\n0::/user.slice/a:b.scope\n"), Some("/user.slice/a:b.scope"));
         assert_eq!(own_line("0::/gone (deleted)\n"), Some("/gone"));
         assert_eq!(own_line("1:name=systemd:/\n"), None);
     }

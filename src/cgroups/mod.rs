@@ -4,8 +4,6 @@
 //! the cgroup again through its [`Record`]. rt removes and kills only what it made itself.
 //!
 //! Sources: runtime-spec config-linux.md "Control groups", kernel Documentation/admin-guide/cgroup-v2.rst.
-// The launch that calls this is another room.
-#![allow(dead_code, unused_imports)]
 
 mod cgroup;
 mod controllers;
@@ -22,7 +20,7 @@ mod tree;
 
 use serde::{Deserialize, Serialize};
 
-pub use cgroup::{Cgroup, Made, Record};
+pub use cgroup::{Cgroup, Record};
 pub use hierarchy::Hierarchy;
 pub use plan::{CgroupPlan, Request, plan};
 
@@ -54,13 +52,7 @@ pub struct Write {
 
 impl Write {
     fn new(file: impl Into<String>, value: impl Into<String>, field: impl Into<String>) -> Write {
-        Write {
-            file: file.into(),
-            value: value.into(),
-            field: field.into(),
-            missing: Missing::Fail,
-            retry: false,
-        }
+        Write { file: file.into(), value: value.into(), field: field.into(), missing: Missing::Fail, retry: false }
     }
 }
 

@@ -76,12 +76,8 @@ pub fn plan(request: &Request) -> Result<CgroupPlan> {
             request.id
         ),
         Manager::Disabled => {
-            if request
-                .resources
-                .is_some_and(|resources| *resources != LinuxResources::default())
-            {
-                plan.warnings
-                    .push("linux.resources has no effect: the cgroup manager is disabled".into());
+            if request.resources.is_some_and(|resources| *resources != LinuxResources::default()) {
+                plan.warnings.push("linux.resources has no effect: the cgroup manager is disabled".into());
             }
             return Ok(plan);
         }
@@ -91,15 +87,10 @@ pub fn plan(request: &Request) -> Result<CgroupPlan> {
     }
     plan.controllers = asked(&plan.writes);
     if request.initial_user_namespace {
-        let rules = request
-            .resources
-            .and_then(|resources| resources.devices().as_deref());
+        let rules = request.resources.and_then(|resources| resources.devices().as_deref());
         plan.devices = Program::new(rules.unwrap_or_default())?;
     } else {
-        plan.notes.push(
-            "device rules are left to the host: the kernel takes none inside a user namespace"
-                .into(),
-        );
+        plan.notes.push("device rules are left to the host: the kernel takes none inside a user namespace".into());
     }
     Ok(plan)
 }
@@ -107,10 +98,7 @@ pub fn plan(request: &Request) -> Result<CgroupPlan> {
 /// Each controller once, with the first field that needs it. A write that may be left out asks for nothing.
 fn asked(writes: &[Write]) -> Asked {
     let mut asked: Asked = Vec::new();
-    for write in writes
-        .iter()
-        .filter(|write| write.missing != super::Missing::Ignore)
-    {
+    for write in writes.iter().filter(|write| write.missing != super::Missing::Ignore) {
         let controller = Controllers::of_file(&write.file);
         if !controller.is_empty() && !asked.iter().any(|(known, _)| *known == controller) {
             asked.push((controller, write.field.clone()));
@@ -123,9 +111,7 @@ fn asked(writes: &[Write]) -> Asked {
 /// cgroup with processes cannot hand down controllers (cgroup-v2.rst, "No Internal Process Constraint"). The choice is
 /// runc's. A `slice:prefix:name` is for systemd; here it is a name like any other.
 fn place(request: &Request) -> Result<PathBuf> {
-    let given = request
-        .cgroups_path
-        .filter(|path| !path.as_os_str().is_empty());
+    let given = request.cgroups_path.filter(|path| !path.as_os_str().is_empty());
     let inner = clean(given.unwrap_or(Path::new(request.id)));
     if given.is_some_and(Path::is_absolute) {
         ensure!(
@@ -135,14 +121,8 @@ fn place(request: &Request) -> Result<PathBuf> {
         );
         return Ok(inner);
     }
-    ensure!(
-        !inner.as_os_str().is_empty(),
-        "linux.cgroupsPath: {given:?} names no cgroup"
-    );
-    let outside = request
-        .own
-        .components()
-        .any(|part| part == Component::ParentDir);
+    ensure!(!inner.as_os_str().is_empty(), "linux.cgroupsPath: {given:?} names no cgroup");
+    let outside = request.own.components().any(|part| part == Component::ParentDir);
     ensure!(
         !outside,
         "linux.cgroupsPath: the caller's own cgroup ({}) lies outside of its cgroup namespace: give an absolute path",
@@ -181,29 +161,18 @@ mod tests {
     }
 
     fn placed(path: Option<&str>, own: &str) -> String {
-        plan(&request(path, own))
-            .unwrap()
-            .path
-            .to_str()
-            .unwrap()
-            .to_string()
+        plan(&request(path, own)).unwrap().path.to_str().unwrap().to_string()
     }
 
     #[test]
     fn places() {
         assert_eq!(placed(None, "/"), "c1");
         assert_eq!(placed(None, "/user.slice/session.scope"), "user.slice/c1");
-        assert_eq!(
-            placed(Some("/kubepods/pod1//./x/"), "/a/b"),
-            "kubepods/pod1/x"
-        );
+        assert_eq!(placed(Some("/kubepods/pod1//./x/"), "/a/b"), "kubepods/pod1/x");
         assert_eq!(placed(Some("/../../a/../etc"), "/"), "etc");
         assert_eq!(placed(Some("x/y"), "/a/b"), "a/x/y");
         assert_eq!(placed(Some("../../x"), "/a/b"), "a/x");
-        assert_eq!(
-            placed(Some("system.slice:docker:c1"), "/a"),
-            "system.slice:docker:c1"
-        );
+        assert_eq!(placed(Some("system.slice:docker:c1"), "/a"), "system.slice:docker:c1");
         assert_eq!(placed(Some(""), "/a/b"), "a/c1");
     }
 
@@ -220,10 +189,7 @@ mod tests {
     fn own_cgroup_is_needed_for_relative_places_only() {
         assert!(Request::needs_own(Manager::Cgroupfs, None));
         assert!(Request::needs_own(Manager::Cgroupfs, Some(Path::new("a"))));
-        assert!(!Request::needs_own(
-            Manager::Cgroupfs,
-            Some(Path::new("/a"))
-        ));
+        assert!(!Request::needs_own(Manager::Cgroupfs, Some(Path::new("/a"))));
         assert!(!Request::needs_own(Manager::Disabled, None));
     }
 
@@ -232,16 +198,8 @@ mod tests {
         let json = r#"{"memory":{"limit":5,"swap":9},"pids":{"limit":3},"hugepageLimits":[{"pageSize":"2MB","limit":1}],
             "blockIO":{"weight":100},"unified":{"cgroup.max.depth":"3"}}"#;
         let resources = serde_json::from_str(json).unwrap();
-        let plan = plan(&Request {
-            resources: Some(&resources),
-            ..request(None, "/")
-        })
-        .unwrap();
-        let asked: Vec<_> = plan
-            .controllers
-            .iter()
-            .map(|(set, field)| format!("{set}: {field}"))
-            .collect();
+        let plan = plan(&Request { resources: Some(&resources), ..request(None, "/") }).unwrap();
+        let asked: Vec<_> = plan.controllers.iter().map(|(set, field)| format!("{set}: {field}")).collect();
         assert_eq!(
             asked,
             [
@@ -255,29 +213,16 @@ mod tests {
 
     #[test]
     fn a_user_namespace_takes_no_device_program() {
-        let plan = plan(&Request {
-            initial_user_namespace: false,
-            ..request(None, "/")
-        })
-        .unwrap();
+        let plan = plan(&Request { initial_user_namespace: false, ..request(None, "/") }).unwrap();
         assert_eq!((plan.devices, plan.notes.len()), (None, 1));
     }
 
     #[test]
     fn managers() {
-        let text = plan(&Request {
-            manager: Manager::Systemd,
-            ..request(None, "/")
-        })
-        .unwrap_err()
-        .to_string();
+        let text = plan(&Request { manager: Manager::Systemd, ..request(None, "/") }).unwrap_err().to_string();
         assert!(text.contains("--cgroup-manager cgroupfs"), "{text}");
         let resources = serde_json::from_str(r#"{"pids":{"limit":3}}"#).unwrap();
-        let disabled = Request {
-            manager: Manager::Disabled,
-            resources: Some(&resources),
-            ..request(None, "/")
-        };
+        let disabled = Request { manager: Manager::Disabled, resources: Some(&resources), ..request(None, "/") };
         let plan = plan(&disabled).unwrap();
         assert_eq!((plan.writes.len(), plan.warnings.len()), (0, 1));
     }

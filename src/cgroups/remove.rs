@@ -49,11 +49,7 @@ impl Cgroup {
             let Some(events) = &events else { break };
             let empty = events.wait("populated", 0, deadline).with_context(failed)?;
             if !empty || late {
-                bail!(
-                    "{} within {limit:?}: {}",
-                    self.failed("remove"),
-                    self.remains()
-                );
+                bail!("{} within {limit:?}: {}", self.failed("remove"), self.remains());
             }
             self.remove_below()?;
             // One more try belongs to what was just removed below, then the limit holds, whoever keeps making more.
@@ -79,8 +75,9 @@ impl Cgroup {
         tree::walk(self.fd(), &mut remove).with_context(|| self.failed("remove what is below"))?;
         match remove.0 {
             None => Ok(()),
-            Some((name, errno)) => Err(errno)
-                .with_context(|| format!("{}: its sub-cgroup {name}", self.failed("remove"))),
+            Some((name, errno)) => {
+                Err(errno).with_context(|| format!("{}: its sub-cgroup {name}", self.failed("remove")))
+            }
         }
     }
 
@@ -105,11 +102,7 @@ impl Cgroup {
 
     /// Takes rt's device program off a cgroup that existed before the container. Should it be gone, so much the better.
     pub(super) fn detach_program(&self) {
-        if let Some(program) = self
-            .record
-            .program
-            .and_then(|id| bpf::program_by_id(id).ok())
-        {
+        if let Some(program) = self.record.program.and_then(|id| bpf::program_by_id(id).ok()) {
             let _ = bpf::detach_device_program(self.fd(), program.as_fd());
         }
     }
@@ -127,8 +120,7 @@ fn remove_directory(path: &Path) -> Result<(), Errno> {
 /// and nobody uses it: another container may live there by now.
 pub(super) fn remove_parents(made: &[Made]) {
     for made in made.iter().rev() {
-        let same =
-            std::fs::symlink_metadata(&made.path).is_ok_and(|found| found.ino() == made.inode);
+        let same = std::fs::symlink_metadata(&made.path).is_ok_and(|found| found.ino() == made.inode);
         if !same || remove_directory(&made.path).is_err() {
             return;
         }
@@ -140,12 +132,10 @@ pub(super) fn describe(pids: &[i32]) -> String {
     if pids.is_empty() {
         return "none seen".into();
     }
-    let named = pids.iter().map(
-        |pid| match std::fs::read_to_string(format!("/proc/{pid}/comm")) {
-            Ok(name) => format!("{pid} ({})", name.trim_end().escape_debug()),
-            Err(_) => pid.to_string(),
-        },
-    );
+    let named = pids.iter().map(|pid| match std::fs::read_to_string(format!("/proc/{pid}/comm")) {
+        Ok(name) => format!("{pid} ({})", name.trim_end().escape_debug()),
+        Err(_) => pid.to_string(),
+    });
     shorten(named.collect())
 }
 
@@ -153,11 +143,7 @@ fn shorten(mut names: Vec<String>) -> String {
     let more = names.len().saturating_sub(NAMED);
     names.truncate(NAMED);
     let list = names.join(", ");
-    if more == 0 {
-        list
-    } else {
-        format!("{list} and {more} more")
-    }
+    if more == 0 { list } else { format!("{list} and {more} more") }
 }
 
 #[cfg(test)]

@@ -19,40 +19,24 @@ struct Row {
 }
 
 const fn row(field: &'static str, file: &'static str, convert: Convert) -> Row {
-    Row {
-        field,
-        file,
-        convert,
-    }
+    Row { field, file, convert }
 }
 
 /// One value, one file.
 static SCALARS: &[Row] = &[
     // Before memory.max: a lower memory.max may have to swap, and must not swap more than is allowed.
     row("memory.swap", "memory.swap.max", |r| on(r.memory(), swap)),
-    row("memory.limit", "memory.max", |r| {
-        on(r.memory(), |m| bytes(m.limit()))
-    }),
-    row("memory.reservation", "memory.low", |r| {
-        on(r.memory(), |m| bytes(m.reservation()))
-    }),
+    row("memory.limit", "memory.max", |r| on(r.memory(), |m| bytes(m.limit()))),
+    row("memory.reservation", "memory.low", |r| on(r.memory(), |m| bytes(m.reservation()))),
     // Before cpu.weight: in an idle group the kernel refuses any weight (EINVAL).
-    row("cpu.idle", "cpu.idle", |r| {
-        on(r.cpu(), |c| Ok(c.idle().map(|idle| idle.to_string())))
-    }),
+    row("cpu.idle", "cpu.idle", |r| on(r.cpu(), |c| Ok(c.idle().map(|idle| idle.to_string())))),
     row("cpu.shares", "cpu.weight", |r| on(r.cpu(), weight)),
     // Refused while the quota is lower than the burst: tried again at the end (see `Write::retry`).
     row("cpu.burst", "cpu.max.burst", |r| on(r.cpu(), burst)),
     row("cpu.quota", "cpu.max", |r| on(r.cpu(), bandwidth)),
-    row("cpu.cpus", "cpuset.cpus", |r| {
-        on(r.cpu(), |c| Ok(nonempty(c.cpus())))
-    }),
-    row("cpu.mems", "cpuset.mems", |r| {
-        on(r.cpu(), |c| Ok(nonempty(c.mems())))
-    }),
-    row("pids.limit", "pids.max", |r| {
-        Ok(r.pids().as_ref().map(|p| pids_max(p.limit())))
-    }),
+    row("cpu.cpus", "cpuset.cpus", |r| on(r.cpu(), |c| Ok(nonempty(c.cpus())))),
+    row("cpu.mems", "cpuset.mems", |r| on(r.cpu(), |c| Ok(nonempty(c.mems())))),
+    row("pids.limit", "pids.max", |r| Ok(r.pids().as_ref().map(|p| pids_max(p.limit())))),
 ];
 
 /// What to do about a field that version 2 has no file for.
@@ -71,16 +55,8 @@ struct Foreign {
     verdict: Verdict,
 }
 
-const fn foreign(
-    field: &'static str,
-    asks: fn(&LinuxResources) -> bool,
-    verdict: Verdict,
-) -> Foreign {
-    Foreign {
-        field,
-        asks,
-        verdict,
-    }
+const fn foreign(field: &'static str, asks: fn(&LinuxResources) -> bool, verdict: Verdict) -> Foreign {
+    Foreign { field, asks, verdict }
 }
 
 /// Fields of version 1 only. Engines drop them on cgroup v2 hosts or send them neutral; a real value comes from a person.
@@ -98,10 +74,7 @@ static FOREIGN: &[Foreign] = &[
     // Refusing would stop containers that ran under every other runtime, for a wish that weakens no limit.
     foreign(
         "memory.disableOOMKiller",
-        |r| {
-            r.memory()
-                .is_some_and(|m| m.disable_oom_killer() == Some(true))
-        },
+        |r| r.memory().is_some_and(|m| m.disable_oom_killer() == Some(true)),
         Ignored("cgroup v2 cannot switch the OOM killer off"),
     ),
     foreign(
@@ -111,56 +84,29 @@ static FOREIGN: &[Foreign] = &[
     ),
     foreign(
         "cpu.realtimeRuntime",
-        |r| {
-            r.cpu()
-                .as_ref()
-                .is_some_and(|c| c.realtime_runtime().is_some_and(|v| v != 0))
-        },
+        |r| r.cpu().as_ref().is_some_and(|c| c.realtime_runtime().is_some_and(|v| v != 0)),
         Refused("cgroup v2 has no realtime budget: remove it, or use process.scheduler"),
     ),
     foreign(
         "cpu.realtimePeriod",
-        |r| {
-            r.cpu()
-                .as_ref()
-                .is_some_and(|c| c.realtime_period().is_some_and(|v| v != 0))
-        },
+        |r| r.cpu().as_ref().is_some_and(|c| c.realtime_period().is_some_and(|v| v != 0)),
         Refused("cgroup v2 has no realtime budget: remove it, or use process.scheduler"),
     ),
     foreign(
         "blockIO.leafWeight",
-        |r| {
-            r.block_io()
-                .as_ref()
-                .is_some_and(|b| b.leaf_weight().is_some_and(|w| w != 0))
-        },
+        |r| r.block_io().as_ref().is_some_and(|b| b.leaf_weight().is_some_and(|w| w != 0)),
         Refused("cgroup v2 has no leaf weight: remove it, or set blockIO.weight"),
     ),
-    foreign(
-        "blockIO.weightDevice[].leafWeight",
-        any_device_leaf,
-        Refused("cgroup v2 has no leaf weight: remove it"),
-    ),
+    foreign("blockIO.weightDevice[].leafWeight", any_device_leaf, Refused("cgroup v2 has no leaf weight: remove it")),
     foreign(
         "network.classID",
-        |r| {
-            r.network()
-                .as_ref()
-                .is_some_and(|n| n.class_id().is_some_and(|id| id != 0))
-        },
+        |r| r.network().as_ref().is_some_and(|n| n.class_id().is_some_and(|id| id != 0)),
         Refused("cgroup v2 marks no packets: remove it and match the cgroup in a firewall rule"),
     ),
     foreign(
         "network.priorities",
-        |r| {
-            r.network()
-                .as_ref()
-                .and_then(|n| n.priorities().as_ref())
-                .is_some_and(|list| !list.is_empty())
-        },
-        Refused(
-            "cgroup v2 sets no packet priority: remove it and match the cgroup in a firewall rule",
-        ),
+        |r| r.network().as_ref().and_then(|n| n.priorities().as_ref()).is_some_and(|list| !list.is_empty()),
+        Refused("cgroup v2 sets no packet priority: remove it and match the cgroup in a firewall rule"),
     ),
 ];
 
@@ -172,17 +118,13 @@ pub fn writes(resources: &LinuxResources) -> Result<(Vec<Write>, Vec<String>)> {
     for entry in FOREIGN.iter().filter(|entry| (entry.asks)(resources)) {
         match entry.verdict {
             Refused(why) => bail!("linux.resources.{}: {why}", entry.field),
-            Ignored(why) => warnings.push(format!(
-                "linux.resources.{} has no effect: {why}",
-                entry.field
-            )),
+            Ignored(why) => warnings.push(format!("linux.resources.{} has no effect: {why}", entry.field)),
         }
     }
     let mut writes = Vec::new();
     for row in SCALARS {
         let field = format!("linux.resources.{}", row.field);
-        let value =
-            (row.convert)(resources).map_err(|error| anyhow::anyhow!("{field}: {error}"))?;
+        let value = (row.convert)(resources).map_err(|error| anyhow::anyhow!("{field}: {error}"))?;
         if let Some(value) = value {
             writes.push(scalar(row.file, value, field));
         }
@@ -200,24 +142,12 @@ pub fn writes(resources: &LinuxResources) -> Result<(Vec<Write>, Vec<String>)> {
 fn scalar(file: &'static str, value: String, field: String) -> Write {
     // "No limit" is no request: where the file does not exist (no controller, no swap accounting, cpu.idle before
     // 5.15) there is nothing to lift.
-    let neutral =
-        value.starts_with("max") || value == "0" && matches!(file, "memory.swap.max" | "cpu.idle");
-    let missing = if neutral {
-        Missing::Ignore
-    } else {
-        Missing::Fail
-    };
-    Write {
-        retry: file == "cpu.max.burst",
-        missing,
-        ..Write::new(file, value, field)
-    }
+    let neutral = value.starts_with("max") || value == "0" && matches!(file, "memory.swap.max" | "cpu.idle");
+    let missing = if neutral { Missing::Ignore } else { Missing::Fail };
+    Write { retry: file == "cpu.max.burst", missing, ..Write::new(file, value, field) }
 }
 
-fn on<T>(
-    part: &Option<T>,
-    convert: impl FnOnce(&T) -> Result<Option<String>>,
-) -> Result<Option<String>> {
+fn on<T>(part: &Option<T>, convert: impl FnOnce(&T) -> Result<Option<String>>) -> Result<Option<String>> {
     part.as_ref().map_or(Ok(None), convert)
 }
 
@@ -248,9 +178,7 @@ fn swap(memory: &LinuxMemory) -> Result<Option<String>> {
         0 => Ok(None),
         -1 => Ok(Some("max".into())),
         swap if swap < -1 => bail!("{swap} is not a number of bytes (-1 means unlimited)"),
-        _ if limit <= 0 => bail!(
-            "unable to set swap limit without memory limit (set linux.resources.memory.limit)"
-        ),
+        _ if limit <= 0 => bail!("unable to set swap limit without memory limit (set linux.resources.memory.limit)"),
         swap if swap < limit => {
             bail!("memory+swap limit should be >= memory limit ({swap} < {limit})")
         }
@@ -282,10 +210,7 @@ fn burst(cpu: &LinuxCpu) -> Result<Option<String>> {
         return Ok(None);
     };
     if let Some(quota) = cpu.quota().filter(|quota| *quota > 0) {
-        ensure!(
-            burst <= quota as u64,
-            "{burst} is more than cpu.quota ({quota})"
-        );
+        ensure!(burst <= quota as u64, "{burst} is more than cpu.quota ({quota})");
     }
     Ok(Some(burst.to_string()))
 }
@@ -296,11 +221,7 @@ fn bandwidth(cpu: &LinuxCpu) -> Result<Option<String>> {
     if quota == 0 && period == 0 {
         return Ok(None);
     }
-    let quota = if quota > 0 {
-        quota.to_string()
-    } else {
-        "max".into()
-    };
+    let quota = if quota > 0 { quota.to_string() } else { "max".into() };
     let period = if period == 0 { 100_000 } else { period };
     Ok(Some(format!("{quota} {period}")))
 }
@@ -315,14 +236,8 @@ fn pids_max(limit: i64) -> String {
 }
 
 fn any_device_leaf(resources: &LinuxResources) -> bool {
-    let devices = resources
-        .block_io()
-        .as_ref()
-        .and_then(|block_io| block_io.weight_device().as_ref());
-    devices.is_some_and(|list| {
-        list.iter()
-            .any(|device| device.leaf_weight().is_some_and(|w| w != 0))
-    })
+    let devices = resources.block_io().as_ref().and_then(|block_io| block_io.weight_device().as_ref());
+    devices.is_some_and(|list| list.iter().any(|device| device.leaf_weight().is_some_and(|w| w != 0)))
 }
 
 /// 10..1000 of version 1 (CFQ, BFQ) to 1..10000 of io.weight.
@@ -335,69 +250,28 @@ fn block_io_writes(block_io: &LinuxBlockIo, writes: &mut Vec<Write>) -> Result<(
         let Some(weight) = weight.filter(|weight| *weight != 0) else {
             return Ok(());
         };
-        ensure!(
-            (10..=1000).contains(&weight),
-            "{field}: {weight} is not within 10..1000"
-        );
+        ensure!((10..=1000).contains(&weight), "{field}: {weight} is not within 10..1000");
         // BFQ takes the number as it is; without it io.weight has another range.
-        let instead = Missing::Instead {
-            file: "io.weight",
-            value: format!("{target}{}", io_weight(weight)),
-        };
-        writes.push(Write {
-            missing: instead,
-            ..Write::new("io.bfq.weight", format!("{target}{weight}"), field)
-        });
+        let instead = Missing::Instead { file: "io.weight", value: format!("{target}{}", io_weight(weight)) };
+        writes.push(Write { missing: instead, ..Write::new("io.bfq.weight", format!("{target}{weight}"), field) });
         Ok(())
     };
-    weigh(
-        "",
-        block_io.weight(),
-        "linux.resources.blockIO.weight".into(),
-    )?;
+    weigh("", block_io.weight(), "linux.resources.blockIO.weight".into())?;
     for (index, device) in block_io.weight_device().iter().flatten().enumerate() {
         let field = format!("linux.resources.blockIO.weightDevice[{index}]");
-        weigh(
-            &format!("{}:{} ", device.major(), device.minor()),
-            device.weight(),
-            field,
-        )?;
+        weigh(&format!("{}:{} ", device.major(), device.minor()), device.weight(), field)?;
     }
     let throttles: [(&str, &str, &Option<Vec<LinuxThrottleDevice>>); 4] = [
-        (
-            "throttleReadBpsDevice",
-            "rbps",
-            block_io.throttle_read_bps_device(),
-        ),
-        (
-            "throttleWriteBpsDevice",
-            "wbps",
-            block_io.throttle_write_bps_device(),
-        ),
-        (
-            "throttleReadIOPSDevice",
-            "riops",
-            block_io.throttle_read_iops_device(),
-        ),
-        (
-            "throttleWriteIOPSDevice",
-            "wiops",
-            block_io.throttle_write_iops_device(),
-        ),
+        ("throttleReadBpsDevice", "rbps", block_io.throttle_read_bps_device()),
+        ("throttleWriteBpsDevice", "wbps", block_io.throttle_write_bps_device()),
+        ("throttleReadIOPSDevice", "riops", block_io.throttle_read_iops_device()),
+        ("throttleWriteIOPSDevice", "wiops", block_io.throttle_write_iops_device()),
     ];
     for (name, key, devices) in throttles {
         for (index, device) in devices.iter().flatten().enumerate() {
-            let rate = if device.rate() == 0 {
-                "max".into()
-            } else {
-                device.rate().to_string()
-            };
+            let rate = if device.rate() == 0 { "max".into() } else { device.rate().to_string() };
             let value = format!("{}:{} {key}={rate}", device.major(), device.minor());
-            writes.push(Write::new(
-                "io.max",
-                value,
-                format!("linux.resources.blockIO.{name}[{index}]"),
-            ));
+            writes.push(Write::new("io.max", value, format!("linux.resources.blockIO.{name}[{index}]")));
         }
     }
     Ok(())
@@ -405,40 +279,20 @@ fn block_io_writes(block_io: &LinuxBlockIo, writes: &mut Vec<Write>) -> Result<(
 
 fn hugetlb_writes(resources: &LinuxResources, writes: &mut Vec<Write>) -> Result<()> {
     for (index, entry) in resources.hugepage_limits().iter().flatten().enumerate() {
-        let (size, field) = (
-            entry.page_size(),
-            format!("linux.resources.hugepageLimits[{index}]"),
-        );
-        ensure!(
-            is_page_size(size),
-            "{field}.pageSize: {size:?} is not a page size such as 2MB"
-        );
-        let limit = if entry.limit() < 0 {
-            "max".into()
-        } else {
-            entry.limit().to_string()
-        };
-        writes.push(Write::new(
-            format!("hugetlb.{size}.max"),
-            limit.clone(),
-            field.clone(),
-        ));
+        let (size, field) = (entry.page_size(), format!("linux.resources.hugepageLimits[{index}]"));
+        ensure!(is_page_size(size), "{field}.pageSize: {size:?} is not a page size such as 2MB");
+        let limit = if entry.limit() < 0 { "max".into() } else { entry.limit().to_string() };
+        writes.push(Write::new(format!("hugetlb.{size}.max"), limit.clone(), field.clone()));
         // The limit on reservations keeps a process from SIGBUS at its first touch; older kernels lack it.
         let reserved = Write::new(format!("hugetlb.{size}.rsvd.max"), limit, field);
-        writes.push(Write {
-            missing: Missing::Ignore,
-            ..reserved
-        });
+        writes.push(Write { missing: Missing::Ignore, ..reserved });
     }
     Ok(())
 }
 
 /// `<number><K, M or G>B`, as the kernel names its files.
 fn is_page_size(size: &str) -> bool {
-    let Some(number) = size
-        .strip_suffix('B')
-        .and_then(|rest| rest.strip_suffix(['K', 'M', 'G']))
-    else {
+    let Some(number) = size.strip_suffix('B').and_then(|rest| rest.strip_suffix(['K', 'M', 'G'])) else {
         return false;
     };
     !number.is_empty() && !number.starts_with('0') && number.bytes().all(|b| b.is_ascii_digit())
@@ -449,35 +303,21 @@ fn rdma_writes(resources: &LinuxResources, writes: &mut Vec<Write>) -> Result<()
     entries.sort_by_key(|(device, _)| device.as_str());
     for (device, limits) in entries {
         let field = format!("linux.resources.rdma[{device:?}]");
-        ensure!(
-            !device.is_empty() && !device.contains(char::is_whitespace),
-            "{field}: not a device name"
-        );
+        ensure!(!device.is_empty() && !device.contains(char::is_whitespace), "{field}: not a device name");
         let mut value = device.clone();
-        for (key, limit) in [
-            ("hca_handle", limits.hca_handles()),
-            ("hca_object", limits.hca_objects()),
-        ] {
+        for (key, limit) in [("hca_handle", limits.hca_handles()), ("hca_object", limits.hca_objects())] {
             if let Some(limit) = limit {
                 value.push_str(&format!(" {key}={limit}"));
             }
         }
-        ensure!(
-            value != *device,
-            "{field}: at least one of hcaHandles and hcaObjects must be set"
-        );
+        ensure!(value != *device, "{field}: at least one of hcaHandles and hcaObjects must be set");
         writes.push(Write::new("rdma.max", value, field));
     }
     Ok(())
 }
 
 /// Files that move, stop or kill processes are no resources: before the clone they could only hit somebody else's.
-const NOT_RESOURCES: [&str; 4] = [
-    "cgroup.procs",
-    "cgroup.threads",
-    "cgroup.kill",
-    "cgroup.freeze",
-];
+const NOT_RESOURCES: [&str; 4] = ["cgroup.procs", "cgroup.threads", "cgroup.kill", "cgroup.freeze"];
 
 fn unified_writes(resources: &LinuxResources, writes: &mut Vec<Write>) -> Result<()> {
     let mut entries: Vec<_> = resources.unified().iter().flatten().collect();
@@ -486,22 +326,12 @@ fn unified_writes(resources: &LinuxResources, writes: &mut Vec<Write>) -> Result
     for (file, text) in entries {
         let field = format!("linux.resources.unified[{file:?}]");
         let plain = !file.is_empty() && !file.contains('/') && file != "." && file != "..";
-        ensure!(
-            plain,
-            "{field}: the key must be the name of one cgroup file, without \"/\""
-        );
-        ensure!(
-            !NOT_RESOURCES.contains(&file.as_str()),
-            "{field}: this file sets no resource limit: remove it"
-        );
+        ensure!(plain, "{field}: the key must be the name of one cgroup file, without \"/\"");
+        ensure!(!NOT_RESOURCES.contains(&file.as_str()), "{field}: this file sets no resource limit: remove it");
         // One line is one command to the kernel (io.max for several devices, say).
         let lines: Vec<&str> = text.lines().collect();
         ensure!(!lines.is_empty(), "{field}: the value is empty");
-        writes.extend(
-            lines
-                .iter()
-                .map(|line| Write::new(file.clone(), *line, field.clone())),
-        );
+        writes.extend(lines.iter().map(|line| Write::new(file.clone(), *line, field.clone())));
     }
     Ok(())
 }

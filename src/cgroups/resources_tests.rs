@@ -8,12 +8,7 @@ fn convert(json: &str) -> Result<(Vec<Write>, Vec<String>)> {
 
 /// The writes as `file=value` in order.
 fn lines(json: &str) -> Vec<String> {
-    convert(json)
-        .unwrap()
-        .0
-        .iter()
-        .map(|write| format!("{}={}", write.file, write.value))
-        .collect()
+    convert(json).unwrap().0.iter().map(|write| format!("{}={}", write.file, write.value)).collect()
 }
 
 fn error(json: &str) -> String {
@@ -26,101 +21,51 @@ fn memory() {
         lines(r#"{"memory":{"limit":1000,"reservation":500,"swap":1500}}"#),
         ["memory.swap.max=500", "memory.max=1000", "memory.low=500"]
     );
-    assert_eq!(
-        lines(r#"{"memory":{"limit":1000,"swap":1000}}"#),
-        ["memory.swap.max=0", "memory.max=1000"]
-    );
-    assert_eq!(
-        lines(r#"{"memory":{"limit":-1}}"#),
-        ["memory.swap.max=max", "memory.max=max"]
-    );
-    assert_eq!(
-        lines(r#"{"memory":{"limit":1000,"swap":-1}}"#),
-        ["memory.swap.max=max", "memory.max=1000"]
-    );
-    assert_eq!(
-        lines(r#"{"memory":{"limit":0,"reservation":-1}}"#),
-        ["memory.low=max"]
-    );
-    assert!(
-        lines(r#"{"memory":{"disableOOMKiller":false,"kernel":0,"useHierarchy":true}}"#).is_empty()
-    );
+    assert_eq!(lines(r#"{"memory":{"limit":1000,"swap":1000}}"#), ["memory.swap.max=0", "memory.max=1000"]);
+    assert_eq!(lines(r#"{"memory":{"limit":-1}}"#), ["memory.swap.max=max", "memory.max=max"]);
+    assert_eq!(lines(r#"{"memory":{"limit":1000,"swap":-1}}"#), ["memory.swap.max=max", "memory.max=1000"]);
+    assert_eq!(lines(r#"{"memory":{"limit":0,"reservation":-1}}"#), ["memory.low=max"]);
+    assert!(lines(r#"{"memory":{"disableOOMKiller":false,"kernel":0,"useHierarchy":true}}"#).is_empty());
 }
 
 #[test]
 fn memory_errors_speak_as_runc() {
     let text = error(r#"{"memory":{"swap":1000}}"#);
-    assert!(
-        text.contains("linux.resources.memory.swap: unable to set swap limit without memory limit"),
-        "{text}"
-    );
+    assert!(text.contains("linux.resources.memory.swap: unable to set swap limit without memory limit"), "{text}");
     let text = error(r#"{"memory":{"limit":1000,"swap":999}}"#);
-    assert!(
-        text.contains("memory+swap limit should be >= memory limit"),
-        "{text}"
-    );
+    assert!(text.contains("memory+swap limit should be >= memory limit"), "{text}");
     assert!(error(r#"{"memory":{"limit":-2}}"#).contains("linux.resources.memory.limit: -2"));
 }
 
 #[test]
 fn shares_become_weight() {
-    let pairs = [
-        (1u64, 1u64),
-        (2, 1),
-        (1024, 100),
-        (262_144, 10_000),
-        (u64::MAX, 10_000),
-    ];
+    let pairs = [(1u64, 1u64), (2, 1), (1024, 100), (262_144, 10_000), (u64::MAX, 10_000)];
     for (shares, weight) in pairs {
-        assert_eq!(
-            lines(&format!(r#"{{"cpu":{{"shares":{shares}}}}}"#)),
-            [format!("cpu.weight={weight}")]
-        );
+        assert_eq!(lines(&format!(r#"{{"cpu":{{"shares":{shares}}}}}"#)), [format!("cpu.weight={weight}")]);
     }
     assert!(lines(r#"{"cpu":{"shares":0}}"#).is_empty());
     let mut last = 0;
     for shares in (2..262_144).step_by(97) {
         let cpu: LinuxCpu = serde_json::from_str(&format!(r#"{{"shares":{shares}}}"#)).unwrap();
         let now: u64 = weight(&cpu).unwrap().unwrap().parse().unwrap();
-        assert!(
-            (1..=10_000).contains(&now) && now >= last,
-            "{shares}: {now} after {last}"
-        );
+        assert!((1..=10_000).contains(&now) && now >= last, "{shares}: {now} after {last}");
         last = now;
     }
 }
 
 #[test]
 fn cpu() {
-    assert_eq!(
-        lines(r#"{"cpu":{"quota":50000}}"#),
-        ["cpu.max=50000 100000"]
-    );
+    assert_eq!(lines(r#"{"cpu":{"quota":50000}}"#), ["cpu.max=50000 100000"]);
     assert_eq!(lines(r#"{"cpu":{"period":20000}}"#), ["cpu.max=max 20000"]);
-    assert_eq!(
-        lines(r#"{"cpu":{"quota":-1,"period":20000}}"#),
-        ["cpu.max=max 20000"]
-    );
+    assert_eq!(lines(r#"{"cpu":{"quota":-1,"period":20000}}"#), ["cpu.max=max 20000"]);
     assert!(lines(r#"{"cpu":{"quota":0,"period":0,"cpus":"","realtimeRuntime":0}}"#).is_empty());
     assert_eq!(lines(r#"{"cpu":{"idle":1,"shares":1024}}"#), ["cpu.idle=1"]);
-    assert_eq!(
-        lines(r#"{"cpu":{"idle":0,"shares":1024}}"#),
-        ["cpu.idle=0", "cpu.weight=100"]
-    );
-    assert_eq!(
-        lines(r#"{"cpu":{"cpus":"0-1,4","mems":"0"}}"#),
-        ["cpuset.cpus=0-1,4", "cpuset.mems=0"]
-    );
+    assert_eq!(lines(r#"{"cpu":{"idle":0,"shares":1024}}"#), ["cpu.idle=0", "cpu.weight=100"]);
+    assert_eq!(lines(r#"{"cpu":{"cpus":"0-1,4","mems":"0"}}"#), ["cpuset.cpus=0-1,4", "cpuset.mems=0"]);
     let (writes, _) = convert(r#"{"cpu":{"quota":5,"burst":3}}"#).unwrap();
-    assert_eq!(
-        (writes[0].file.as_str(), writes[0].retry),
-        ("cpu.max.burst", true)
-    );
+    assert_eq!((writes[0].file.as_str(), writes[0].retry), ("cpu.max.burst", true));
     assert!(!writes[1].retry);
-    assert!(
-        error(r#"{"cpu":{"quota":3,"burst":5}}"#)
-            .contains("cpu.burst: 5 is more than cpu.quota (3)")
-    );
+    assert!(error(r#"{"cpu":{"quota":3,"burst":5}}"#).contains("cpu.burst: 5 is more than cpu.quota (3)"));
 }
 
 #[test]
@@ -138,10 +83,7 @@ fn block_io() {
             "throttleWriteIOPSDevice":[{"major":8,"minor":16,"rate":0}]}}"#,
     )
     .unwrap();
-    let told: Vec<_> = writes
-        .iter()
-        .map(|w| (w.file.as_str(), w.value.as_str()))
-        .collect();
+    let told: Vec<_> = writes.iter().map(|w| (w.file.as_str(), w.value.as_str())).collect();
     assert_eq!(
         told,
         [
@@ -151,20 +93,8 @@ fn block_io() {
             ("io.max", "8:16 wiops=max")
         ]
     );
-    assert_eq!(
-        writes[0].missing,
-        Missing::Instead {
-            file: "io.weight",
-            value: "10000".into()
-        }
-    );
-    assert_eq!(
-        writes[1].missing,
-        Missing::Instead {
-            file: "io.weight",
-            value: "8:0 1".into()
-        }
-    );
+    assert_eq!(writes[0].missing, Missing::Instead { file: "io.weight", value: "10000".into() });
+    assert_eq!(writes[1].missing, Missing::Instead { file: "io.weight", value: "8:0 1".into() });
     assert!(lines(r#"{"blockIO":{"weight":0,"leafWeight":0}}"#).is_empty());
     assert!(error(r#"{"blockIO":{"weight":5}}"#).contains("10..1000"));
 }
@@ -172,15 +102,10 @@ fn block_io() {
 #[test]
 fn hugetlb_limits_use_and_reservation() {
     let json = r#"{"hugepageLimits":[{"pageSize":"2MB","limit":4194304}]}"#;
-    assert_eq!(
-        lines(json),
-        ["hugetlb.2MB.max=4194304", "hugetlb.2MB.rsvd.max=4194304"]
-    );
+    assert_eq!(lines(json), ["hugetlb.2MB.max=4194304", "hugetlb.2MB.rsvd.max=4194304"]);
     assert_eq!(convert(json).unwrap().0[1].missing, Missing::Ignore);
     for bad in ["", "MB", "2M", "2TB", "../2MB", "02MB"] {
-        let text = error(&format!(
-            r#"{{"hugepageLimits":[{{"pageSize":"{bad}","limit":1}}]}}"#
-        ));
+        let text = error(&format!(r#"{{"hugepageLimits":[{{"pageSize":"{bad}","limit":1}}]}}"#));
         assert!(text.contains("hugepageLimits[0].pageSize"), "{text}");
     }
 }
@@ -188,13 +113,8 @@ fn hugetlb_limits_use_and_reservation() {
 #[test]
 fn rdma() {
     assert_eq!(
-        lines(
-            r#"{"rdma":{"mlx5_1":{"hcaHandles":3,"hcaObjects":10000},"mlx4_0":{"hcaObjects":1}}}"#
-        ),
-        [
-            "rdma.max=mlx4_0 hca_object=1",
-            "rdma.max=mlx5_1 hca_handle=3 hca_object=10000"
-        ]
+        lines(r#"{"rdma":{"mlx5_1":{"hcaHandles":3,"hcaObjects":10000},"mlx4_0":{"hcaObjects":1}}}"#),
+        ["rdma.max=mlx4_0 hca_object=1", "rdma.max=mlx5_1 hca_handle=3 hca_object=10000"]
     );
     assert!(error(r#"{"rdma":{"mlx5_1":{}}}"#).contains("at least one"));
 }
@@ -202,57 +122,31 @@ fn rdma() {
 #[test]
 fn unified_comes_last_line_by_line() {
     assert_eq!(
-        lines(
-            r#"{"memory":{"limit":5},"unified":{"memory.max":"7","io.max":"8:0 rbps=1\n8:16 wbps=2\n"}}"#
-        ),
-        [
-            "memory.max=5",
-            "io.max=8:0 rbps=1",
-            "io.max=8:16 wbps=2",
-            "memory.max=7"
-        ]
+        lines(r#"{"memory":{"limit":5},"unified":{"memory.max":"7","io.max":"8:0 rbps=1\n8:16 wbps=2\n"}}"#),
+        ["memory.max=5", "io.max=8:0 rbps=1", "io.max=8:16 wbps=2", "memory.max=7"]
     );
     for bad in ["", ".", "..", "a/b", "cgroup.procs", "cgroup.kill"] {
-        assert!(
-            convert(&format!(r#"{{"unified":{{"{bad}":"1"}}}}"#)).is_err(),
-            "{bad}"
-        );
+        assert!(convert(&format!(r#"{{"unified":{{"{bad}":"1"}}}}"#)).is_err(), "{bad}");
     }
 }
 
 #[test]
 fn fields_of_version_one() {
-    let (writes, warnings) =
-        convert(r#"{"memory":{"kernel":4096,"kernelTCP":4096,"disableOOMKiller":true}}"#).unwrap();
+    let (writes, warnings) = convert(r#"{"memory":{"kernel":4096,"kernelTCP":4096,"disableOOMKiller":true}}"#).unwrap();
     assert!(writes.is_empty());
     assert_eq!(warnings.len(), 3);
     let refused = [
         (r#"{"memory":{"swappiness":60}}"#, "memory.swappiness"),
-        (
-            r#"{"cpu":{"realtimeRuntime":950000}}"#,
-            "cpu.realtimeRuntime",
-        ),
-        (
-            r#"{"cpu":{"realtimePeriod":1000000}}"#,
-            "cpu.realtimePeriod",
-        ),
+        (r#"{"cpu":{"realtimeRuntime":950000}}"#, "cpu.realtimeRuntime"),
+        (r#"{"cpu":{"realtimePeriod":1000000}}"#, "cpu.realtimePeriod"),
         (r#"{"blockIO":{"leafWeight":10}}"#, "blockIO.leafWeight"),
-        (
-            r#"{"blockIO":{"weightDevice":[{"major":8,"minor":0,"leafWeight":10}]}}"#,
-            "leafWeight",
-        ),
+        (r#"{"blockIO":{"weightDevice":[{"major":8,"minor":0,"leafWeight":10}]}}"#, "leafWeight"),
         (r#"{"network":{"classID":1048577}}"#, "network.classID"),
-        (
-            r#"{"network":{"priorities":[{"name":"eth0","priority":5}]}}"#,
-            "network.priorities",
-        ),
+        (r#"{"network":{"priorities":[{"name":"eth0","priority":5}]}}"#, "network.priorities"),
     ];
     for (json, field) in refused {
         let text = error(json);
-        assert!(
-            text.starts_with("linux.resources.") && text.contains(field),
-            "{text}"
-        );
+        assert!(text.starts_with("linux.resources.") && text.contains(field), "{text}");
     }
     assert!(lines(r#"{"network":{"classID":0,"priorities":[]}}"#).is_empty());
 }

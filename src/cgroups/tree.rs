@@ -12,9 +12,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 
-const DIRECTORY: OFlag = OFlag::O_RDONLY
-    .union(OFlag::O_DIRECTORY)
-    .union(OFlag::O_CLOEXEC);
+const DIRECTORY: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
 
 /// What a walk does at each cgroup.
 pub trait Visit {
@@ -66,10 +64,7 @@ fn children(dir: &OwnedFd) -> Result<Vec<CString>, Errno> {
 
 /// A relative path of sub-cgroups, for people.
 pub fn display(path: &[CString]) -> String {
-    let path: PathBuf = path
-        .iter()
-        .map(|name| name.to_string_lossy().into_owned())
-        .collect();
+    let path: PathBuf = path.iter().map(|name| name.to_string_lossy().into_owned()).collect();
     path.display().to_string()
 }
 

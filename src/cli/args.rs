@@ -160,35 +160,21 @@ impl IdArgs {
 
 impl KillArgs {
     pub(super) fn from_found(f: &mut Found) -> KillArgs {
-        KillArgs {
-            id: id(f),
-            signal: f.positional().map(signal),
-            all: f.switch("all"),
-        }
+        KillArgs { id: id(f), signal: f.positional().map(signal), all: f.switch("all") }
     }
 }
 
 impl DeleteArgs {
     pub(super) fn from_found(f: &mut Found) -> DeleteArgs {
-        DeleteArgs {
-            id: id(f),
-            force: f.switch("force"),
-        }
+        DeleteArgs { id: id(f), force: f.switch("force") }
     }
 }
 
 impl ListArgs {
     pub(super) fn from_found(f: &mut Found) -> ListArgs {
         let json = f.text("format") == Some("json");
-        let format = if json {
-            ListFormat::Json
-        } else {
-            ListFormat::Table
-        };
-        ListArgs {
-            format,
-            quiet: f.switch("quiet"),
-        }
+        let format = if json { ListFormat::Json } else { ListFormat::Table };
+        ListArgs { format, quiet: f.switch("quiet") }
     }
 }
 
@@ -214,7 +200,5 @@ fn id(f: &mut Found) -> String {
 
 /// Bytes that are no UTF-8 become U+FFFD, which no id, signal, user or name may contain: the check of the value refuses it.
 fn lossy(value: OsString) -> String {
-    value
-        .into_string()
-        .unwrap_or_else(|bytes| bytes.to_string_lossy().into_owned())
+    value.into_string().unwrap_or_else(|bytes| bytes.to_string_lossy().into_owned())
 }

@@ -14,23 +14,13 @@ pub(super) struct Found {
 
 impl Found {
     pub fn globals(seen: Vec<Seen>) -> Result<Found, Usage> {
-        Ok(Found {
-            flags: check_flags(seen, None)?,
-            positionals: VecDeque::new(),
-        })
+        Ok(Found { flags: check_flags(seen, None)?, positionals: VecDeque::new() })
     }
 
-    pub fn command(
-        verb: &'static Verb,
-        seen: Vec<Seen>,
-        positionals: Vec<OsString>,
-    ) -> Result<Found, Usage> {
+    pub fn command(verb: &'static Verb, seen: Vec<Seen>, positionals: Vec<OsString>) -> Result<Found, Usage> {
         let flags = check_flags(seen, Some(verb))?;
         check_positionals(verb, &positionals).map_err(|why| Usage::new(why, Some(verb)))?;
-        Ok(Found {
-            flags,
-            positionals: positionals.into(),
-        })
+        Ok(Found { flags, positionals: positionals.into() })
     }
 
     pub fn switch(&self, long: &str) -> bool {
@@ -60,9 +50,7 @@ impl Found {
 
     pub fn numbers(&self, long: &str) -> Vec<u32> {
         let values = self.flags.iter().filter(|(flag, _)| flag.long == long);
-        values
-            .filter_map(|(_, value)| number(value.as_deref()?))
-            .collect()
+        values.filter_map(|(_, value)| number(value.as_deref()?)).collect()
     }
 
     /// All values of a flag, in order.
@@ -82,10 +70,7 @@ impl Found {
     }
 }
 
-fn check_flags(
-    seen: Vec<Seen>,
-    verb: Option<&'static Verb>,
-) -> Result<Vec<(&'static Flag, Option<OsString>)>, Usage> {
+fn check_flags(seen: Vec<Seen>, verb: Option<&'static Verb>) -> Result<Vec<(&'static Flag, Option<OsString>)>, Usage> {
     let mut flags = Vec::with_capacity(seen.len());
     for seen in seen {
         match seen {
@@ -108,17 +93,11 @@ fn check_value(flag: &Flag, value: Option<&OsStr>) -> Result<(), String> {
     };
     let why = match of {
         Value::Number(_) if number(value).is_none() => "not a number in range".to_owned(),
-        Value::Choice(_, choices) if !choices.iter().any(|choice| value == *choice) => {
-            one_of(choices)
-        }
+        Value::Choice(_, choices) if !choices.iter().any(|choice| value == *choice) => one_of(choices),
         // An empty path or text is "not given" to Go programs, and callers rely on it nowhere; its user refuses it.
         _ => return Ok(()),
     };
-    Err(format!(
-        "invalid {}: {} ({why})",
-        flag.long,
-        value.to_string_lossy()
-    ))
+    Err(format!("invalid {}: {} ({why})", flag.long, value.to_string_lossy()))
 }
 
 fn check_positionals(verb: &Verb, words: &[OsString]) -> Result<(), String> {
@@ -130,20 +109,14 @@ fn check_positionals(verb: &Verb, words: &[OsString]) -> Result<(), String> {
             }
             Some(word) if !fits(positional, word) => {
                 let (name, why) = (positional.name.to_lowercase(), one_of(positional.choices));
-                return Err(format!(
-                    "invalid {name}: {} ({why})",
-                    word.to_string_lossy()
-                ));
+                return Err(format!("invalid {name}: {} ({why})", word.to_string_lossy()));
             }
             _ => {}
         }
     }
     let takes_all = verb.positionals.last().is_some_and(|last| last.many);
     match words.get(verb.positionals.len()) {
-        Some(extra) if !takes_all => Err(format!(
-            "one argument too many: {}",
-            extra.to_string_lossy()
-        )),
+        Some(extra) if !takes_all => Err(format!("one argument too many: {}", extra.to_string_lossy())),
         _ => Ok(()),
     }
 }
@@ -156,11 +129,7 @@ fn missing(positional: &Positional) -> String {
     if positional.choices.is_empty() {
         return EMPTY_ID.to_owned();
     }
-    format!(
-        "{} is missing ({})",
-        positional.name,
-        one_of(positional.choices)
-    )
+    format!("{} is missing ({})", positional.name, one_of(positional.choices))
 }
 
 fn one_of(choices: &[&str]) -> String {

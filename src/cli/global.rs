@@ -51,11 +51,7 @@ pub struct Global {
 
 impl Global {
     pub(super) fn from_found(f: &mut Found) -> Global {
-        let mut global = Global {
-            root: f.path("root"),
-            log: f.path("log"),
-            ..Global::default()
-        };
+        let mut global = Global { root: f.path("root"), log: f.path("log"), ..Global::default() };
         if f.text("log-format") == Some("json") {
             global.log_format = LogFormat::Json;
         }

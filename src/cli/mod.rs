@@ -14,9 +14,7 @@ mod table;
 mod tests;
 mod usage;
 
-pub use args::{
-    CreateArgs, DeleteArgs, ExecArgs, IdArgs, KillArgs, ListArgs, ListFormat, RunArgs, SpecArgs,
-};
+pub use args::{CreateArgs, DeleteArgs, ExecArgs, IdArgs, KillArgs, ListArgs, ListFormat, RunArgs, SpecArgs};
 pub use global::{CgroupManager, Global, LogFormat, LogLevel, Rootless};
 pub use normalise::normalise;
 pub use parser::command_for_docs;
@@ -43,6 +41,8 @@ pub enum Command {
     Exec(ExecArgs),
     State(IdArgs),
     Kill(KillArgs),
+    Pause(IdArgs),
+    Resume(IdArgs),
     Delete(DeleteArgs),
     List(ListArgs),
     Spec(SpecArgs),
@@ -93,10 +93,7 @@ pub fn parse(argv: Vec<OsString>) -> Result<Invocation, Usage> {
     };
     match command {
         Ok(command) => Ok(Invocation { global, command }),
-        Err(usage) => Err(Usage {
-            global: Some(global),
-            ..usage
-        }),
+        Err(usage) => Err(Usage { global: Some(global), ..usage }),
     }
 }
 
@@ -132,6 +129,8 @@ fn build(verb: &Verb, f: &mut Found) -> Result<Command, Usage> {
         }
         "state" => Command::State(IdArgs::from_found(f)),
         "kill" => Command::Kill(KillArgs::from_found(f)),
+        "pause" => Command::Pause(IdArgs::from_found(f)),
+        "resume" => Command::Resume(IdArgs::from_found(f)),
         "delete" => Command::Delete(DeleteArgs::from_found(f)),
         "list" => Command::List(ListArgs::from_found(f)),
         "spec" => Command::Spec(SpecArgs::from_found(f)),

@@ -43,10 +43,7 @@ pub fn normalise(argv: Vec<OsString>) -> Vec<OsString> {
 
 pub(super) fn split(argv: Vec<OsString>) -> Words {
     let mut argv = argv.into_iter();
-    let mut words = Words {
-        program: argv.next().unwrap_or_default(),
-        ..Words::default()
-    };
+    let mut words = Words { program: argv.next().unwrap_or_default(), ..Words::default() };
     while let Some(word) = argv.next() {
         if word == "--" {
             continue;
@@ -59,12 +56,7 @@ pub(super) fn split(argv: Vec<OsString>) -> Words {
             words.globals.push(Seen::Unknown(unknown));
         }
     }
-    match words
-        .command
-        .as_deref()
-        .and_then(OsStr::to_str)
-        .and_then(verb)
-    {
+    match words.command.as_deref().and_then(OsStr::to_str).and_then(verb) {
         Some(verb) => split_rest(verb, &mut argv, &mut words),
         // The parser names the unknown command; its flags mean nothing to us.
         None => words.positionals.extend(argv),
@@ -117,11 +109,7 @@ fn take(
         Some(at) => (&bare[..at], Some(&bare[at + 1..])),
         None => (bare, None),
     };
-    let long = flags
-        .iter()
-        .copied()
-        .flatten()
-        .find(|flag| flag.long.as_bytes() == name);
+    let long = flags.iter().copied().flatten().find(|flag| flag.long.as_bytes() == name);
     if let Some(flag) = long {
         put(flag, value.map(<[u8]>::to_vec), rest, out);
         return Ok(());
@@ -142,11 +130,7 @@ fn cluster(
     let letters = &word.as_bytes()[1..];
     let mut found = Vec::new();
     for (at, &letter) in letters.iter().enumerate() {
-        let known = flags
-            .iter()
-            .copied()
-            .flatten()
-            .find(|flag| flag.short == Some(letter as char));
+        let known = flags.iter().copied().flatten().find(|flag| flag.short == Some(letter as char));
         let Some(flag) = known else {
             return Err(word.to_owned());
         };
@@ -165,12 +149,7 @@ fn cluster(
     Ok(())
 }
 
-fn put(
-    flag: &'static Flag,
-    value: Option<Vec<u8>>,
-    rest: &mut impl Iterator<Item = OsString>,
-    out: &mut Vec<Seen>,
-) {
+fn put(flag: &'static Flag, value: Option<Vec<u8>>, rest: &mut impl Iterator<Item = OsString>, out: &mut Vec<Seen>) {
     let value = match (flag.kind, value) {
         (Kind::Switch, None) => None,
         (Kind::Switch, Some(value)) => match go_bool(&value) {

@@ -14,11 +14,7 @@ pub fn command_for_docs() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .subcommand_required(true)
         .disable_version_flag(true)
-        .subcommands(
-            VERBS
-                .iter()
-                .map(|verb| command(verb).bin_name(format!("rt {}", verb.name))),
-        )
+        .subcommands(VERBS.iter().map(|verb| command(verb).bin_name(format!("rt {}", verb.name))))
 }
 
 fn globals() -> Command {
@@ -27,10 +23,7 @@ fn globals() -> Command {
 
 /// One command.
 pub(super) fn command(verb: &Verb) -> Command {
-    bare(verb.name)
-        .about(verb.about)
-        .args(verb.flags().map(arg))
-        .args(verb.positionals.iter().map(positional))
+    bare(verb.name).about(verb.about).args(verb.flags().map(arg)).args(verb.positionals.iter().map(positional))
 }
 
 fn bare(name: &'static str) -> Command {
@@ -43,10 +36,7 @@ fn bare(name: &'static str) -> Command {
 }
 
 fn arg(flag: &Flag) -> Arg {
-    let mut arg = Arg::new(flag.long)
-        .long(flag.long)
-        .help(flag.help)
-        .hide(flag.hidden);
+    let mut arg = Arg::new(flag.long).long(flag.long).help(flag.help).hide(flag.hidden);
     if let Some(short) = flag.short {
         arg = arg.short(short);
     }
@@ -70,23 +60,14 @@ fn choice(choices: &'static [&'static str]) -> PossibleValuesParser {
 }
 
 fn hint(name: &str) -> clap::ValueHint {
-    if name == "DIR" {
-        clap::ValueHint::DirPath
-    } else {
-        clap::ValueHint::FilePath
-    }
+    if name == "DIR" { clap::ValueHint::DirPath } else { clap::ValueHint::FilePath }
 }
 
 fn positional(positional: &Positional) -> Arg {
-    let mut arg = Arg::new(positional.name)
-        .value_name(positional.name)
-        .help(positional.help)
-        .required(positional.required);
+    let mut arg =
+        Arg::new(positional.name).value_name(positional.name).help(positional.help).required(positional.required);
     if positional.many {
-        arg = arg
-            .num_args(0..)
-            .trailing_var_arg(true)
-            .allow_hyphen_values(true);
+        arg = arg.num_args(0..).trailing_var_arg(true).allow_hyphen_values(true);
     }
     if !positional.choices.is_empty() {
         arg = arg.value_parser(choice(positional.choices));

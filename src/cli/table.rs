@@ -53,13 +53,7 @@ impl Verb {
 }
 
 const fn flag(long: &'static str, kind: Kind, help: &'static str) -> Flag {
-    Flag {
-        long,
-        short: None,
-        kind,
-        hidden: false,
-        help,
-    }
+    Flag { long, short: None, kind, hidden: false, help }
 }
 
 impl Flag {
@@ -78,32 +72,12 @@ use Kind::{Many, One, Switch};
 use Value::{Choice, Number, Path, Text};
 
 pub(super) const GLOBALS: &[Flag] = &[
-    flag(
-        "root",
-        One(Path("DIR")),
-        "Keep the state of containers in DIR",
-    ),
-    flag(
-        "log",
-        One(Path("FILE")),
-        "Append log records to FILE instead of standard error",
-    ),
-    flag(
-        "log-format",
-        One(Choice("FORMAT", &["text", "json"])),
-        "How log records are written",
-    ),
-    flag(
-        "log-level",
-        One(Choice("LEVEL", &["error", "warning", "info", "debug"])),
-        "The least severe record to log",
-    ),
+    flag("root", One(Path("DIR")), "Keep the state of containers in DIR"),
+    flag("log", One(Path("FILE")), "Append log records to FILE instead of standard error"),
+    flag("log-format", One(Choice("FORMAT", &["text", "json"])), "How log records are written"),
+    flag("log-level", One(Choice("LEVEL", &["error", "warning", "info", "debug"])), "The least severe record to log"),
     flag("debug", Switch, "Log everything, as --log-level debug"),
-    flag(
-        "systemd-cgroup",
-        Switch,
-        "Let systemd manage cgroups, as --cgroup-manager systemd",
-    ),
+    flag("systemd-cgroup", Switch, "Let systemd manage cgroups, as --cgroup-manager systemd"),
     flag(
         "cgroup-manager",
         One(Choice("MANAGER", &["cgroupfs", "systemd", "disabled"])),
@@ -121,149 +95,47 @@ pub(super) const GLOBALS: &[Flag] = &[
 
 const HELP: &[Flag] = &[flag("help", Switch, "Print help").short('h')];
 
-const BUNDLE: &[Flag] = &[flag(
-    "bundle",
-    One(Path("DIR")),
-    "The bundle, a directory with config.json [default: .]",
-)
-.short('b')];
+const BUNDLE: &[Flag] =
+    &[flag("bundle", One(Path("DIR")), "The bundle, a directory with config.json [default: .]").short('b')];
 
 const CREATE: &[Flag] = &[
-    flag(
-        "config",
-        One(Path("FILE")),
-        "Read FILE instead of the bundle's config.json",
-    )
-    .short('f'),
-    flag(
-        "pid-file",
-        One(Path("FILE")),
-        "Write the container's process id to FILE",
-    ),
-    flag(
-        "no-pivot",
-        Switch,
-        "Change the root without pivot_root, for a host running from an initramfs",
-    ),
-    flag(
-        "no-new-keyring",
-        Switch,
-        "Keep the caller's session keyring",
-    ),
-    flag(
-        "console-socket",
-        One(Path("SOCKET")),
-        "Send the terminal's descriptor to this unix socket",
-    ),
-    flag(
-        "pidfd-socket",
-        One(Path("SOCKET")),
-        "Send a pidfd of the process to this unix socket",
-    ),
-    flag(
-        "preserve-fds",
-        One(Number("N")),
-        "Pass N more descriptors, from 3 up, to the process",
-    ),
+    flag("config", One(Path("FILE")), "Read FILE instead of the bundle's config.json").short('f'),
+    flag("pid-file", One(Path("FILE")), "Write the container's process id to FILE"),
+    flag("no-pivot", Switch, "Change the root without pivot_root, for a host running from an initramfs"),
+    flag("no-new-keyring", Switch, "Keep the caller's session keyring"),
+    flag("console-socket", One(Path("SOCKET")), "Send the terminal's descriptor to this unix socket"),
+    flag("pidfd-socket", One(Path("SOCKET")), "Send a pidfd of the process to this unix socket"),
+    flag("preserve-fds", One(Number("N")), "Pass N more descriptors, from 3 up, to the process"),
 ];
 
 const RUN: &[Flag] = &[
     flag("detach", Switch, "Return once the process has started").short('d'),
-    flag(
-        "keep",
-        Switch,
-        "Do not delete the container when its process ends",
-    ),
-    flag(
-        "no-subreaper",
-        Switch,
-        "Do not adopt the container's orphaned processes",
-    ),
+    flag("keep", Switch, "Do not delete the container when its process ends"),
+    flag("no-subreaper", Switch, "Do not adopt the container's orphaned processes"),
 ];
 
 const EXEC: &[Flag] = &[
-    flag(
-        "process",
-        One(Path("FILE")),
-        "Read the process from FILE, JSON as in config.json",
-    )
-    .short('p'),
+    flag("process", One(Path("FILE")), "Read the process from FILE, JSON as in config.json").short('p'),
     flag("cwd", One(Path("DIR")), "Start in DIR of the container"),
-    flag(
-        "env",
-        Many(Text("NAME=VALUE")),
-        "Set an environment variable (repeatable)",
-    )
-    .short('e'),
+    flag("env", Many(Text("NAME=VALUE")), "Set an environment variable (repeatable)").short('e'),
     flag("user", One(Text("UID[:GID]")), "Run as this numeric user").short('u'),
-    flag(
-        "additional-gids",
-        Many(Number("GID")),
-        "Add a supplementary group (repeatable)",
-    )
-    .short('g'),
+    flag("additional-gids", Many(Number("GID")), "Add a supplementary group (repeatable)").short('g'),
     flag("tty", Switch, "Give the process a terminal").short('t'),
     flag("detach", Switch, "Return once the process has started").short('d'),
-    flag(
-        "pid-file",
-        One(Path("FILE")),
-        "Write the process id to FILE",
-    ),
-    flag(
-        "console-socket",
-        One(Path("SOCKET")),
-        "Send the terminal's descriptor to this unix socket",
-    ),
-    flag(
-        "pidfd-socket",
-        One(Path("SOCKET")),
-        "Send a pidfd of the process to this unix socket",
-    ),
-    flag(
-        "preserve-fds",
-        One(Number("N")),
-        "Pass N more descriptors, from 3 up, to the process",
-    ),
-    flag(
-        "cap",
-        Many(Text("CAPABILITY")),
-        "Add a capability (repeatable)",
-    )
-    .short('c'),
-    flag(
-        "no-new-privs",
-        Switch,
-        "Never let the process gain privileges",
-    ),
-    flag(
-        "apparmor",
-        One(Text("PROFILE")),
-        "Confine the process by this AppArmor profile",
-    ),
-    flag(
-        "process-label",
-        One(Text("LABEL")),
-        "Give the process this SELinux label",
-    ),
-    flag(
-        "cgroup",
-        Many(Text("PATH")),
-        "Run in this cgroup below the container's",
-    ),
-    flag(
-        "ignore-paused",
-        Switch,
-        "Start even if the container is paused; the process waits with it",
-    ),
+    flag("pid-file", One(Path("FILE")), "Write the process id to FILE"),
+    flag("console-socket", One(Path("SOCKET")), "Send the terminal's descriptor to this unix socket"),
+    flag("pidfd-socket", One(Path("SOCKET")), "Send a pidfd of the process to this unix socket"),
+    flag("preserve-fds", One(Number("N")), "Pass N more descriptors, from 3 up, to the process"),
+    flag("cap", Many(Text("CAPABILITY")), "Add a capability (repeatable)").short('c'),
+    flag("no-new-privs", Switch, "Never let the process gain privileges"),
+    flag("apparmor", One(Text("PROFILE")), "Confine the process by this AppArmor profile"),
+    flag("process-label", One(Text("LABEL")), "Give the process this SELinux label"),
+    flag("cgroup", Many(Text("PATH")), "Run in this cgroup below the container's"),
+    flag("ignore-paused", Switch, "Start even if the container is paused; the process waits with it"),
 ];
 
-const ID: Positional = Positional {
-    name: "ID",
-    required: true,
-    many: false,
-    choices: &[],
-    help: "Name of the container",
-};
+const ID: Positional =
+    Positional { name: "ID", required: true, many: false, choices: &[], help: "Name of the container" };
 
 pub(super) const SHELLS: &[&str] = &["bash", "zsh", "fish"];
 
@@ -316,14 +188,7 @@ pub(super) const VERBS: &[Verb] = &[
     Verb {
         name: "kill",
         about: "Send a signal to a container's process",
-        flags: &[
-            &[
-                flag("all", Switch, "Succeed also if the container has stopped")
-                    .short('a')
-                    .hidden(),
-            ],
-            HELP,
-        ],
+        flags: &[&[flag("all", Switch, "Succeed also if the container has stopped").short('a').hidden()], HELP],
         positionals: &[
             ID,
             Positional {
@@ -337,17 +202,23 @@ pub(super) const VERBS: &[Verb] = &[
         passes_rest: false,
     },
     Verb {
+        name: "pause",
+        about: "Stop all processes of a container until `resume`",
+        flags: &[HELP],
+        positionals: &[ID],
+        passes_rest: false,
+    },
+    Verb {
+        name: "resume",
+        about: "Let the processes of a paused container go on",
+        flags: &[HELP],
+        positionals: &[ID],
+        passes_rest: false,
+    },
+    Verb {
         name: "delete",
         about: "Remove a stopped container and all that rt made for it",
-        flags: &[
-            &[flag(
-                "force",
-                Switch,
-                "Kill it first; succeed if it does not exist",
-            )
-            .short('f')],
-            HELP,
-        ],
+        flags: &[&[flag("force", Switch, "Kill it first; succeed if it does not exist").short('f')], HELP],
         positionals: &[ID],
         passes_rest: false,
     },
@@ -356,12 +227,8 @@ pub(super) const VERBS: &[Verb] = &[
         about: "List containers",
         flags: &[
             &[
-                flag(
-                    "format",
-                    One(Choice("FORMAT", &["table", "json"])),
-                    "How to print the list [default: table]",
-                )
-                .short('f'),
+                flag("format", One(Choice("FORMAT", &["table", "json"])), "How to print the list [default: table]")
+                    .short('f'),
                 flag("quiet", Switch, "Print names only").short('q'),
             ],
             HELP,

@@ -9,9 +9,10 @@ use crate::launch::{Launched, Site, launch};
 use crate::plan::{self, Facts, Options, Plan};
 use crate::spec::{self, Config};
 use crate::state::{Directory, Identity, Record};
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};
 
+#[inline(never)]
 pub fn run(app: &App, args: &CreateArgs) -> Result<u8> {
     make(app, args, Mode::Create)?;
     Ok(0)
@@ -30,9 +31,6 @@ pub enum Mode {
 
 /// A container that was made.
 pub struct Made {
-    pub host: Host,
-    pub config: Config,
-    pub plan: Plan,
     pub dir: Directory,
     pub launched: Launched,
 }
@@ -64,7 +62,7 @@ pub fn make(app: &App, args: &CreateArgs, mode: Mode) -> Result<Made> {
     }
     let dir = app.root.create(&args.id)?;
     match furnish(app, args, mode, &host, &config, &plan, &dir, hierarchy.as_ref()) {
-        Ok(launched) => Ok(Made { host, config, plan, dir, launched }),
+        Ok(launched) => Ok(Made { dir, launched }),
         Err(error) => {
             destroy::unmake(&app.log, &plan, dir);
             Err(error)

@@ -7,6 +7,7 @@ use crate::state::Status;
 use anyhow::{Result, bail};
 use std::os::fd::AsFd;
 
+#[inline(never)]
 pub fn run(app: &App, args: &DeleteArgs) -> Result<u8> {
     let dir = match app.root.open(&args.id) {
         Ok(dir) => dir,

@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail};
 use oci_spec::runtime::{Capability, Process, Spec};
 use std::ffi::OsStr;
 
+#[inline(never)]
 pub fn run(app: &App, args: &ExecArgs) -> Result<u8> {
     let host = Host::probe()?;
     let dir = app.root.open(&args.id)?;

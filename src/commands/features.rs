@@ -56,8 +56,8 @@ fn linux() -> Value {
         "seccomp": {
             "enabled": true,
             "actions": seccomp::ACTIONS.iter().map(|action| action.name).collect::<Vec<_>>(),
-            "operators": seccomp::OPERATORS.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
-            "archs": seccomp::ARCHS.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+            "operators": seccomp::OPERATORS.iter().map(|(name, ..)| *name).collect::<Vec<_>>(),
+            "archs": seccomp::ARCHS.iter().map(|(name, ..)| *name).collect::<Vec<_>>(),
             "knownFlags": seccomp::KNOWN_FLAGS.iter().map(|(name, ..)| *name).collect::<Vec<_>>(),
             "supportedFlags": seccomp::supported_flags(),
         },

@@ -9,6 +9,7 @@ use anyhow::{Result, bail};
 use nix::errno::Errno;
 use std::os::fd::AsFd;
 
+#[inline(never)]
 pub fn run(app: &App, args: &KillArgs) -> Result<u8> {
     let signal = signal(args.signal.as_deref().unwrap_or("TERM"))?;
     let host = Host::probe()?;
@@ -57,7 +58,9 @@ fn signal(text: &str) -> Result<i32> {
     let real_time = match name {
         "RTMIN" => Some(*REAL_TIME.start()),
         "RTMAX" => Some(*REAL_TIME.end()),
-        _ => relative("RTMIN", "+").map(|n| REAL_TIME.start() + n).or(relative("RTMAX", "-").map(|n| REAL_TIME.end() - n)),
+        _ => relative("RTMIN", "+")
+            .map(|n| REAL_TIME.start() + n)
+            .or(relative("RTMAX", "-").map(|n| REAL_TIME.end() - n)),
     };
     match real_time {
         Some(number) if REAL_TIME.contains(&number) => Ok(number),
@@ -78,8 +81,20 @@ mod tests {
     #[test]
     fn names_and_numbers() {
         for (text, number) in [
-            ("TERM", 15), ("sigterm", 15), ("SIGKILL", 9), ("9", 9), ("0", 0), ("usr1", 10), ("RTMIN", 34), ("RTMIN+3", 37),
-            ("SIGRTMAX-1", 63), ("RTMAX", 64), ("64", 64), ("IOT", 6), ("POLL", 29), ("WINCH", 28),
+            ("TERM", 15),
+            ("sigterm", 15),
+            ("SIGKILL", 9),
+            ("9", 9),
+            ("0", 0),
+            ("usr1", 10),
+            ("RTMIN", 34),
+            ("RTMIN+3", 37),
+            ("SIGRTMAX-1", 63),
+            ("RTMAX", 64),
+            ("64", 64),
+            ("IOT", 6),
+            ("POLL", 29),
+            ("WINCH", 28),
         ] {
             assert_eq!(signal(text).unwrap(), number, "{text}");
         }

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use nix::unistd::{Uid, User};
 use std::fmt::Write;
 
+#[inline(never)]
 pub fn run(app: &App, args: &ListArgs) -> Result<u8> {
     let ids = match app.root.ids() {
         Ok(ids) => ids,

@@ -1,13 +1,14 @@
 //! `run`: create and start in one, and in the foreground stay until the program has ended.
 
 use super::create::{self, Made, Mode};
+use super::foreground::Foreground;
 use super::{App, destroy, start};
 use crate::cli::RunArgs;
-use super::foreground::Foreground;
 use crate::sys::clone::{Ended, wait};
 use anyhow::{Context, Result};
 use std::os::fd::AsFd;
 
+#[inline(never)]
 pub fn run(app: &App, args: &RunArgs) -> Result<u8> {
     if args.detach {
         let made = create::make(app, &args.create, Mode::RunDetached)?;

@@ -12,6 +12,7 @@ use std::path::Path;
 const NAME: &str = "config.json";
 const CAPABILITIES: [&str; 3] = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"];
 
+#[inline(never)]
 pub fn run(args: &SpecArgs) -> Result<u8> {
     let mut spec = template();
     if args.rootless {
@@ -80,7 +81,12 @@ fn mounts() -> Value {
     json!([
         mount("/proc", "proc", "proc", &[]),
         mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
-        mount("/dev/pts", "devpts", "devpts", &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
+        mount(
+            "/dev/pts",
+            "devpts",
+            "devpts",
+            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]
+        ),
         mount("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]),
         mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
         mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", "ro"]),
@@ -104,7 +110,8 @@ fn make_rootless(spec: &mut Value) {
             *mount = json!({"destination": "/sys", "type": "none", "source": "/sys",
                 "options": ["rbind", "nosuid", "noexec", "nodev", "ro"]});
         } else if let Some(options) = mount["options"].as_array_mut() {
-            let of_an_id = |option: &Value| option.as_str().is_some_and(|o| o.starts_with("uid=") || o.starts_with("gid="));
+            let of_an_id =
+                |option: &Value| option.as_str().is_some_and(|o| o.starts_with("uid=") || o.starts_with("gid="));
             options.retain(|option| !of_an_id(option));
         }
     }

@@ -10,6 +10,7 @@ use crate::{confine, hooks};
 use anyhow::{Context, Result, bail};
 use std::os::fd::{AsFd, BorrowedFd};
 
+#[inline(never)]
 pub fn run(app: &App, id: &str) -> Result<u8> {
     let host = Host::probe()?;
     let dir = app.root.open(id)?;

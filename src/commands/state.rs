@@ -4,6 +4,7 @@ use super::{App, print};
 use crate::host::Host;
 use anyhow::Result;
 
+#[inline(never)]
 pub fn run(app: &App, id: &str) -> Result<u8> {
     let host = Host::probe()?;
     let dir = app.root.open(id)?;

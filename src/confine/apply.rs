@@ -53,7 +53,9 @@ impl Label {
 /// What still needs privilege: limits, scheduling, keyring, the bounding set.
 pub fn restrict(plan: &ProcessPlan) -> Result<(), Fault> {
     if let Some(name) = &plan.keyring {
-        join_session_keyring(name).or_else(|errno| if errno == Errno::ENOSYS { Ok(()) } else { Err(errno) }).map_err(keyring_fault)?;
+        join_session_keyring(name)
+            .or_else(|errno| if errno == Errno::ENOSYS { Ok(()) } else { Err(errno) })
+            .map_err(keyring_fault)?;
     }
     if let Some(attr) = &plan.scheduler {
         set_scheduler(attr).during("scheduler", || "process.scheduler: cannot be set".to_owned())?;
@@ -80,7 +82,9 @@ pub fn restrict(plan: &ProcessPlan) -> Result<(), Fault> {
 fn keyring_fault(errno: Errno) -> Fault {
     let fault = Fault::new("keyring", format!("cannot join a new session keyring: {}", words(errno))).errno(errno);
     match errno {
-        Errno::EDQUOT => fault.hint("the user's key quota is used up; raise kernel.keys.maxkeys or use --no-new-keyring"),
+        Errno::EDQUOT => {
+            fault.hint("the user's key quota is used up; raise kernel.keys.maxkeys or use --no-new-keyring")
+        }
         Errno::EPERM => fault.hint("a seccomp filter around rt may forbid keyctl; use --no-new-keyring"),
         _ => fault,
     }
@@ -97,7 +101,9 @@ pub fn enter_cwd(cwd: &Path) -> Result<bool, Fault> {
 
 fn cwd_fault(cwd: &Path, errno: Errno) -> Fault {
     let at = cwd.display();
-    Fault::new("cwd", format!("chdir to cwd ({at:?}) set in config.json failed: {}", words(errno))).errno(errno).path(at)
+    Fault::new("cwd", format!("chdir to cwd ({at:?}) set in config.json failed: {}", words(errno)))
+        .errno(errno)
+        .path(at)
 }
 
 /// Becomes the container's user: groups, ids, no_new_privs, capabilities, then the label for the next execve.
@@ -209,7 +215,9 @@ pub fn failure(page: &FaultPage, name: &str) -> Option<Fault> {
                 _ => fault,
             }
         }
-        CAPSET => Fault::new("capabilities", format!("cannot drop the last capabilities: {}", words(errno))).errno(errno),
+        CAPSET => {
+            Fault::new("capabilities", format!("cannot drop the last capabilities: {}", words(errno))).errno(errno)
+        }
         _ => {
             let what = page.text().unwrap_or_else(|| format!("exec {name}: {}", words(errno)));
             Fault::new("exec", what).errno(errno).path(name)
@@ -218,7 +226,7 @@ pub fn failure(page: &FaultPage, name: &str) -> Option<Fault> {
 }
 
 /// The fds that stay open into [`finish`]: everything else from 3 upwards is closed.
-pub fn close_all_but(keep: &mut Vec<i32>) -> Result<(), Fault> {
+pub fn close_all_but(keep: &mut [i32]) -> Result<(), Fault> {
     keep.sort_unstable();
     let mut first = 3_u32;
     for fd in keep.iter().map(|fd| *fd as u32).filter(|fd| *fd >= 3) {
@@ -231,7 +239,8 @@ pub fn close_all_but(keep: &mut Vec<i32>) -> Result<(), Fault> {
 }
 
 fn close(first: u32, last: u32) -> Result<(), Fault> {
-    crate::sys::fs::close_range(first, last, false).during("fds", || "cannot close inherited file descriptors".to_owned())
+    crate::sys::fs::close_range(first, last, false)
+        .during("fds", || "cannot close inherited file descriptors".to_owned())
 }
 
 impl AsFd for Label {

@@ -75,7 +75,8 @@ impl CapPlan {
                 Ok(()) => {}
                 Err(Errno::EINVAL) => break,
                 Err(errno) => {
-                    return Err(errno).during(STAGE, || format!("cannot drop capability {number} from the bounding set"));
+                    return Err(errno)
+                        .during(STAGE, || format!("cannot drop capability {number} from the bounding set"));
                 }
             }
         }

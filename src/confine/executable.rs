@@ -112,7 +112,9 @@ fn elf_interpreter(head: &[u8]) -> Option<String> {
     };
     let (table, size, count) = (number(32, 8)?, number(54, 2)?, number(56, 2)?);
     const PT_INTERP: usize = 3;
-    let header = (0..count).map(|i| table.checked_add(i * size)).find(|at| at.and_then(|at| number(at, 4)) == Some(PT_INTERP))??;
+    let header = (0..count)
+        .map(|i| table.checked_add(i * size))
+        .find(|at| at.and_then(|at| number(at, 4)) == Some(PT_INTERP))??;
     let (offset, length) = (number(header + 8, 8)?, number(header + 32, 8)?);
     let text = head.get(offset..offset.checked_add(length)?)?;
     Some(String::from_utf8_lossy(text).trim_end_matches('\0').to_owned())

@@ -24,9 +24,12 @@ pub fn with_home(env: &[CString], uid: u32) -> Vec<CString> {
 /// The text of /etc/passwd, if it is a plain file: a FIFO, a device or a link into /proc could block or lie.
 fn passwd() -> Option<Vec<u8>> {
     let flags = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY;
-    let fd = openat2(nix::fcntl::AT_FDCWD, Path::new("/etc/passwd"), flags, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS).ok()?;
+    let fd = openat2(nix::fcntl::AT_FDCWD, Path::new("/etc/passwd"), flags, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+        .ok()?;
     let file = File::from(fd);
-    if !file.metadata().ok()?.is_file() || crate::sys::fs::filesystem_magic(&file).ok()? == crate::sys::fs::PROC_SUPER_MAGIC {
+    if !file.metadata().ok()?.is_file()
+        || crate::sys::fs::filesystem_magic(&file).ok()? == crate::sys::fs::PROC_SUPER_MAGIC
+    {
         return None;
     }
     let mut text = Vec::new();
@@ -50,7 +53,8 @@ mod tests {
 
     #[test]
     fn the_home_of_an_id() {
-        let text = b"root:x:0:0:root:/root:/bin/sh\nbroken\n1000:x:0:0::/evil:\nu:x:1000:1000::/home/u:/bin/sh\nn:x:7:7:::\n";
+        let text =
+            b"root:x:0:0:root:/root:/bin/sh\nbroken\n1000:x:0:0::/evil:\nu:x:1000:1000::/home/u:/bin/sh\nn:x:7:7:::\n";
         assert_eq!(lookup(text, 0).as_deref(), Some("/root"));
         assert_eq!(lookup(text, 1000).as_deref(), Some("/home/u"));
         assert_eq!(lookup(text, 7), None);

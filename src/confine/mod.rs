@@ -10,8 +10,7 @@ mod limits;
 mod plan;
 mod scheduling;
 
-pub use apply::{AfterLoad, Label, close_all_but, enter_cwd, failure, finish, lock_down, open_label, restrict};
-pub use capabilities::CapPlan;
+pub use apply::{AfterLoad, close_all_but, enter_cwd, failure, finish, lock_down, open_label, restrict};
 pub use executable::{explain, find_executable};
 pub use home::with_home;
 pub use plan::{ProcessPlan, plan};

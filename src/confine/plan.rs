@@ -56,7 +56,12 @@ const EXPLAINING: [(&str, [u64; 6]); 9] = [
 ];
 
 /// Plans `process`. `linux` gives seccomp and personality, `keyring` the session keyring's name if one is wanted.
-pub fn plan(process: &Process, linux: Option<&Linux>, keyring: Option<&str>, warnings: &mut Vec<String>) -> Result<ProcessPlan> {
+pub fn plan(
+    process: &Process,
+    linux: Option<&Linux>,
+    keyring: Option<&str>,
+    warnings: &mut Vec<String>,
+) -> Result<ProcessPlan> {
     let args = strings(process.args().as_deref().unwrap_or_default(), "process.args")?;
     match args.first() {
         None => bail!("process.args: must not be empty"),

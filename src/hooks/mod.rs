@@ -56,7 +56,12 @@ fn prestart(hooks: &Hooks) -> &Option<Vec<Hook>> {
 }
 
 fn plan_list(hooks: &Option<Vec<Hook>>, kind: &str) -> Result<Vec<HookPlan>> {
-    hooks.iter().flatten().enumerate().map(|(i, hook)| plan_one(hook).with_context(|| format!("hooks.{kind}[{i}]"))).collect()
+    hooks
+        .iter()
+        .flatten()
+        .enumerate()
+        .map(|(i, hook)| plan_one(hook).with_context(|| format!("hooks.{kind}[{i}]")))
+        .collect()
 }
 
 fn plan_one(hook: &Hook) -> Result<HookPlan> {

@@ -56,7 +56,12 @@ struct Running {
 }
 
 impl Running {
-    fn start(hook: &HookPlan, state: &str, cwd: Option<&Path>, before_exec: &dyn Fn() -> nix::Result<()>) -> nix::Result<Running> {
+    fn start(
+        hook: &HookPlan,
+        state: &str,
+        cwd: Option<&Path>,
+        before_exec: &dyn Fn() -> nix::Result<()>,
+    ) -> nix::Result<Running> {
         let (stdin, input) = pipe2(OFlag::O_CLOEXEC)?;
         let (out, stdout) = pipe2(OFlag::O_CLOEXEC)?;
         let (err, stderr) = pipe2(OFlag::O_CLOEXEC)?;

@@ -21,8 +21,8 @@ use crate::fault::Fault;
 use crate::sys::clone::Child;
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, recv, recvmsg, send, sendmsg,
-    socketpair,
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, recv, recvmsg, send,
+    sendmsg, socketpair,
 };
 use nix::unistd::Pid;
 use std::io::{IoSlice, IoSliceMut};
@@ -83,7 +83,9 @@ impl Channel {
         loop {
             return match recv(self.0.as_raw_fd(), &mut byte, MsgFlags::empty()) {
                 Err(Errno::EINTR) => continue,
-                Ok(1) => [Down::Mapped, Down::HooksDone, Down::Go, Down::Wait].into_iter().find(|down| *down as u8 == byte[0]),
+                Ok(1) => [Down::Mapped, Down::HooksDone, Down::Go, Down::Wait]
+                    .into_iter()
+                    .find(|down| *down as u8 == byte[0]),
                 _ => None,
             };
         }

@@ -5,7 +5,7 @@
 
 use super::channel::{self, Channel, Up};
 use super::parent::{clone_fault, set_oom_score};
-use crate::cgroups::Cgroup;
+use crate::cgroups::{Cgroup, Hierarchy};
 use crate::confine::{self, ProcessPlan};
 use crate::fault::{During, Fault};
 use crate::host::Host;
@@ -22,7 +22,7 @@ use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::SigSet;
 use nix::sys::stat::{Mode, fstatat};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const STAGE: &str = "join";
 
@@ -52,7 +52,9 @@ pub fn enter(entry: Entry) -> Result<Child> {
     process::set_dumpable(false).during("process", || "cannot become undumpable".to_owned())?;
     let early = kinds & if entry.host.privileged { EARLY } else { EARLY | namespaces::USER };
     join(&entry.init, early)?;
-    let child = match clone3(0, home.as_ref().map(AsFd::as_fd)).map_err(|errno| clone_fault(errno, 0))? {
+    let child = match clone3(0, home.as_ref().map(AsFd::as_fd))
+        .map_err(|errno| clone_fault(errno, 0, entry.cgroup.as_ref()))?
+    {
         Cloned::Parent(child) => child,
         Cloned::Child => {
             drop(ours);
@@ -90,7 +92,9 @@ fn join(init: &OwnedFd, kinds: u64) -> Result<(), Fault> {
 /// The namespaces of the container that are not ours. To join one's own user namespace is an error (setns(2)).
 fn kinds(entry: &Entry, pid: i32) -> u64 {
     let listed = KINDS.iter().filter(|kind| entry.namespaces.has(kind.flag));
-    let inode = |name: &str| fstatat(entry.host.proc(), name, nix::fcntl::AtFlags::empty()).map(|stat| (stat.st_dev, stat.st_ino));
+    let inode = |name: &str| {
+        fstatat(entry.host.proc(), name, nix::fcntl::AtFlags::empty()).map(|stat| (stat.st_dev, stat.st_ino))
+    };
     let differs = |kind: &&namespaces::Kind| {
         kind.flag != namespaces::USER || inode(&format!("{pid}/ns/user")) != inode("self/ns/user")
     };
@@ -104,23 +108,19 @@ fn open_cgroup(entry: &Entry, pid: i32) -> Result<Option<OwnedFd>, Fault> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     if let Some(sub) = entry.sub_cgroup {
         let sub_cgroup = openat(cgroup.fd(), sub, flags, Mode::empty());
-        return sub_cgroup.map(Some).during("cgroup", || format!("--cgroup {sub}: {}", cgroup.path().join(sub).display()));
+        return sub_cgroup
+            .map(Some)
+            .during("cgroup", || format!("--cgroup {sub}: {}", cgroup.path().join(sub).display()));
     }
     let hands_down = cgroup.read("cgroup.subtree_control").is_some_and(|controllers| !controllers.trim().is_empty());
-    let path = if hands_down { init_cgroup(entry, cgroup, pid) } else { None };
-    match path {
-        Some(path) => nix::fcntl::open(&path, flags, Mode::empty()).map(Some).during("cgroup", || path.display().to_string()),
-        None => openat(cgroup.fd(), ".", flags, Mode::empty()).map(Some).during("cgroup", || cgroup.path().display().to_string()),
-    }
-}
-
-/// Where init is now, if that is below the container's own cgroup.
-fn init_cgroup(entry: &Entry, cgroup: &Cgroup, pid: i32) -> Option<PathBuf> {
-    let text = crate::proc::read(entry.host.proc(), &format!("{pid}/cgroup")).ok()?;
-    let own = text.lines().find_map(|line| line.strip_prefix("0::"))?;
-    let hierarchy = crate::cgroups::Hierarchy::detect().ok()?;
-    let path = hierarchy.mount.join(own.trim_start_matches('/'));
-    path.starts_with(cgroup.path()).then_some(path)
+    let init = if hands_down {
+        Hierarchy::detect().and_then(|hierarchy| Cgroup::of_process(&hierarchy, pid)).ok()
+    } else {
+        None
+    };
+    let home = init.filter(|init| init.path().starts_with(cgroup.path()));
+    let home = home.as_ref().unwrap_or(cgroup);
+    openat(home.fd(), ".", flags, Mode::empty()).map(Some).during("cgroup", || home.path().display().to_string())
 }
 
 /// Init's root, where its mount namespace alone does not lead there.

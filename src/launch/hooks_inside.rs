@@ -24,7 +24,8 @@ pub fn run(plan: &Plan, record: &Record, init: &Child, proc: BorrowedFd) -> Resu
     let helper = match clone3(0, None).during("hooks", what)? {
         Cloned::Parent(helper) => helper,
         Cloned::Child => {
-            let joined = setns(init.pidfd.as_fd(), CloneFlags::from_bits_retain(kinds(plan) as i32)).during("hooks", what);
+            let joined =
+                setns(init.pidfd.as_fd(), CloneFlags::from_bits_retain(kinds(plan) as i32)).during("hooks", what);
             let rootfs = Some(plan.root.path.as_path());
             let result = joined.and_then(|()| crate::hooks::run(hooks, "createContainer", &state, rootfs, &|| Ok(())));
             if let Err(fault) = result {
@@ -45,7 +46,11 @@ pub fn run(plan: &Plan, record: &Record, init: &Child, proc: BorrowedFd) -> Resu
 
 /// The namespaces of init that are not ours: to name our own user namespace would be an error.
 fn kinds(plan: &Plan) -> u64 {
-    namespaces::KINDS.iter().map(|kind| kind.flag).filter(|flag| plan.namespaces.has(*flag)).fold(0, |all, flag| all | flag)
+    namespaces::KINDS
+        .iter()
+        .map(|kind| kind.flag)
+        .filter(|flag| plan.namespaces.has(*flag))
+        .fold(0, |all, flag| all | flag)
 }
 
 /// Init's pid as its own pid namespace counts it: the last of `NSpid` (proc_pid_status(5)).

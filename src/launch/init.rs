@@ -105,7 +105,10 @@ fn enter_namespaces(inherited: &Inherited) -> Result<OwnedFd, Fault> {
     namespaces::join(inherited.joins)?;
     let place = Rootfs::place(&plan.root)?;
     let in_user_namespace = plan.namespaces.has(namespaces::USER);
-    if plan.namespaces.makes(namespaces::USER) && plan.namespaces.offsets.is_empty() && !inherited.channel.wait_for(Down::Mapped) {
+    if plan.namespaces.makes(namespaces::USER)
+        && plan.namespaces.offsets.is_empty()
+        && !inherited.channel.wait_for(Down::Mapped)
+    {
         exit_now(1);
     }
     if in_user_namespace {

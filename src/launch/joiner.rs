@@ -60,7 +60,9 @@ pub fn run(
             .during(STAGE, || "linux.timeOffsets: cannot be set".to_owned())?;
     }
     // Born in the joiner's cgroup, which is the container's.
-    match clone3(split.init | libc::CLONE_PARENT as u64, None).map_err(|errno| super::parent::clone_fault(errno, split.init))? {
+    match clone3(split.init | libc::CLONE_PARENT as u64, None)
+        .map_err(|errno| super::parent::clone_fault(errno, split.init, None))?
+    {
         Cloned::Child => Ok(Some(())),
         Cloned::Parent(init) => {
             channel.report(&Up::Init(init)).during(STAGE, || "cannot hand over init".to_owned())?;

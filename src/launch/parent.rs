@@ -82,13 +82,15 @@ impl Making {
         let sources = if site.host.privileged { Some(open_sources(&plan.root)?) } else { None };
         let listener = match site.run {
             true => None,
-            false => Some(rendezvous::open(site.dir.fd()).during("rendezvous", || "cannot make the rendezvous".to_owned())?),
+            false => {
+                Some(rendezvous::open(site.dir.fd()).during("rendezvous", || "cannot make the rendezvous".to_owned())?)
+            }
         };
         let page = FaultPage::inherited().during("clone", || "cannot map a shared page".to_owned())?;
         let (ours, theirs) = channel::pair().during("clone", || "cannot make a socket pair".to_owned())?;
         let flags = if split.needed { split.joiner } else { split.init };
         let cgroup_fd = site.cgroup.as_ref().map(Cgroup::fd);
-        let cloned = clone3(flags, cgroup_fd).map_err(|errno| clone_fault(errno, flags))?;
+        let cloned = clone3(flags, cgroup_fd).map_err(|errno| clone_fault(errno, flags, site.cgroup.as_ref()))?;
         let child = match cloned {
             Cloned::Parent(child) => child,
             Cloned::Child => {
@@ -227,12 +229,15 @@ impl Making {
         let child = self.joiner.take().or_else(|| self.init.take());
         let ended = child.and_then(|child| wait(child.pidfd.as_fd()).ok());
         if let Some(text) = site.cgroup.as_ref().and_then(Cgroup::oom_note) {
-            return Fault::new("init", format!("init is gone: {text}"))
-                .hint("raise linux.resources.memory.limit");
+            return Fault::new("init", format!("init is gone: {text}")).hint("raise linux.resources.memory.limit");
         }
         match ended {
-            Some(Ended::Signaled(signal)) => Fault::new("init", format!("init was killed by signal {signal} before it was ready")),
-            Some(Ended::Exited(code)) => Fault::new("init", format!("init exited with status {code} before it was ready")),
+            Some(Ended::Signaled(signal)) => {
+                Fault::new("init", format!("init was killed by signal {signal} before it was ready"))
+            }
+            Some(Ended::Exited(code)) => {
+                Fault::new("init", format!("init exited with status {code} before it was ready"))
+            }
             None => Fault::new("init", "init is gone"),
         }
     }
@@ -269,10 +274,12 @@ pub fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
 }
 
 /// What stands behind a clone3(2) that fails: a limit, or a right.
-pub fn clone_fault(errno: Errno, flags: u64) -> Fault {
+pub fn clone_fault(errno: Errno, flags: u64, cgroup: Option<&Cgroup>) -> Fault {
     let fault = Fault::new("clone", format!("cannot make the container's init: clone: {}", words(errno))).errno(errno);
     match errno {
-        Errno::EAGAIN => fault.hint("a process limit is reached: pids.max of a cgroup above, RLIMIT_NPROC or kernel.pid_max"),
+        Errno::EAGAIN => {
+            fault.hint("a process limit is reached: pids.max of a cgroup above, RLIMIT_NPROC or kernel.pid_max")
+        }
         Errno::ENOSPC | Errno::EUSERS => fault.hint(format!(
             "too many namespaces: raise user.max_*_namespaces{}",
             if flags & namespaces::USER != 0 { ", first user.max_user_namespaces" } else { "" }
@@ -283,7 +290,9 @@ pub fn clone_fault(errno: Errno, flags: u64) -> Fault {
         ),
         Errno::EPERM => fault.hint("making namespaces needs CAP_SYS_ADMIN, or a user namespace in linux.namespaces"),
         Errno::ENOMEM => fault.hint("no memory for the process, or its pid namespace is already dead"),
-        Errno::EBUSY | Errno::EOPNOTSUPP => fault.hint("the cgroup takes no processes: it has sub-cgroups, or is threaded"),
+        Errno::EBUSY | Errno::EOPNOTSUPP => {
+            fault.hint("the cgroup takes no processes: it has sub-cgroups, or is threaded")
+        }
         Errno::ENOSYS | Errno::EINVAL => fault.hint("rt needs Linux 5.14 or newer with all namespaces compiled in"),
         _ => fault,
     }

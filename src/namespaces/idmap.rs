@@ -48,7 +48,8 @@ pub fn plan(maps: &[LinuxIdMapping], field: &str) -> Result<Vec<IdMap>> {
             u64::from(a) < u64::from(b) + u64::from(b_size) && u64::from(b) < u64::from(a) + u64::from(a_size)
         };
         let clash = planned.iter().position(|other| {
-            overlap(map.inside, map.size, other.inside, other.size) || overlap(map.host, map.size, other.host, other.size)
+            overlap(map.inside, map.size, other.inside, other.size)
+                || overlap(map.host, map.size, other.host, other.size)
         });
         if let Some(other) = clash {
             bail!("{field}[{i}]: overlaps {field}[{other}]");
@@ -66,7 +67,13 @@ fn lines(maps: &[IdMap]) -> String {
 ///
 /// Without privilege a single id of one's own is written directly, after setgroups(2) has been given up (the kernel
 /// demands that since CVE-2014-8989); more ids need the setuid helpers newuidmap(1) and newgidmap(1).
-pub fn write_maps(proc: BorrowedFd, pid: Pid, uid_map: &[IdMap], gid_map: &[IdMap], privileged: bool) -> Result<(), Fault> {
+pub fn write_maps(
+    proc: BorrowedFd,
+    pid: Pid,
+    uid_map: &[IdMap],
+    gid_map: &[IdMap],
+    privileged: bool,
+) -> Result<(), Fault> {
     let one_of_ours = |maps: &[IdMap], own: u32| matches!(maps, [map] if map.size == 1 && map.host == own);
     if privileged {
         write(proc, pid, "gid_map", &lines(gid_map))?;
@@ -89,7 +96,9 @@ fn write(proc: BorrowedFd, pid: Pid, name: &str, text: &str) -> Result<(), Fault
         let what = format!("cannot write {name} of the new user namespace: {}", words(errno));
         let fault = Fault::new(STAGE, what).errno(errno).path(format!("/proc/{pid}/{name}"));
         match errno {
-            Errno::EPERM => fault.hint("the caller lacks rights over these host ids; see linux.uidMappings and gidMappings"),
+            Errno::EPERM => {
+                fault.hint("the caller lacks rights over these host ids; see linux.uidMappings and gidMappings")
+            }
             _ => fault,
         }
     };
@@ -104,7 +113,8 @@ fn helper(program: &str, pid: Pid, maps: &[IdMap]) -> Result<(), Fault> {
         command.args([map.inside, map.host, map.size].map(|id| id.to_string()));
     }
     let output = command.output().during(STAGE, || format!("cannot run {program}"));
-    let output = output.map_err(|fault| fault.hint("more than one's own id needs newuidmap and newgidmap (package uidmap)"))?;
+    let output =
+        output.map_err(|fault| fault.hint("more than one's own id needs newuidmap and newgidmap (package uidmap)"))?;
     if output.status.success() {
         return Ok(());
     }

@@ -200,9 +200,15 @@ mod tests {
         for (json, expected) in [
             (serde_json::json!({"namespaces": [{"type": "pid"}, {"type": "pid"}]}), "linux.namespaces[1]: malformed"),
             (serde_json::json!({"namespaces": [{"type": "pid", "path": "x"}]}), "linux.namespaces[0].path"),
-            (serde_json::json!({"uidMappings": [{"hostID": 0, "containerID": 0, "size": 1}]}), "needs a user namespace"),
+            (
+                serde_json::json!({"uidMappings": [{"hostID": 0, "containerID": 0, "size": 1}]}),
+                "needs a user namespace",
+            ),
             (serde_json::json!({"namespaces": [{"type": "user"}]}), "linux.uidMappings: a new user namespace needs"),
-            (serde_json::json!({"timeOffsets": {"monotonic": {"secs": 1}}}), "linux.timeOffsets: needs a time namespace"),
+            (
+                serde_json::json!({"timeOffsets": {"monotonic": {"secs": 1}}}),
+                "linux.timeOffsets: needs a time namespace",
+            ),
             (
                 serde_json::json!({"namespaces": [{"type": "time"}], "timeOffsets": {"realtime": {"secs": 1}}}),
                 "linux.timeOffsets.realtime",

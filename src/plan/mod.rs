@@ -9,7 +9,7 @@ use crate::hooks::{self, HookPlans};
 use crate::namespaces::{self, NamespacePlan};
 use crate::rootfs::{self, Enter, RootPlan};
 use crate::spec::Config;
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use oci_spec::runtime::Spec;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -124,7 +124,9 @@ fn mapped(namespaces: &NamespacePlan, process: &ProcessPlan) -> Result<()> {
     let gids = process.additional_gids.iter().map(|gid| ("process.user.additionalGids", *gid));
     let gids = [("process.user.gid", process.gid)].into_iter().chain(gids);
     let checks = uid.into_iter().map(|(field, id)| (field, id, &namespaces.uid_map, "linux.uidMappings"));
-    for (field, id, maps, name) in checks.chain(gids.map(|(field, id)| (field, id, &namespaces.gid_map, "linux.gidMappings"))) {
+    for (field, id, maps, name) in
+        checks.chain(gids.map(|(field, id)| (field, id, &namespaces.gid_map, "linux.gidMappings")))
+    {
         if namespaces.host_id(maps, id).is_none() {
             bail!("{field}: {id} is not mapped by {name}");
         }

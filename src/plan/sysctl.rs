@@ -49,7 +49,18 @@ pub fn plan(sysctls: Option<&HashMap<String, String>>, namespaces: &NamespacePla
 /// sysctl(8)'s rule: whichever of `.` and `/` comes first separates, and the other stands for itself turned round.
 fn path(name: &str) -> String {
     match name.find(['.', '/']).map(|at| &name[at..=at]) {
-        Some(".") => name.chars().map(|c| if c == '.' { '/' } else if c == '/' { '.' } else { c }).collect(),
+        Some(".") => name
+            .chars()
+            .map(|c| {
+                if c == '.' {
+                    '/'
+                } else if c == '/' {
+                    '.'
+                } else {
+                    c
+                }
+            })
+            .collect(),
         _ => name.to_owned(),
     }
 }

@@ -13,7 +13,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 pub fn copy(from: BorrowedFd, to: BorrowedFd) -> Result<()> {
     let readable = openat(from, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
     let mut dir = Dir::from_fd(readable)?;
-    let names: Vec<_> = dir.iter().map(|entry| entry.map(|entry| entry.file_name().to_owned())).collect::<Result<_, _>>()?;
+    let names: Vec<_> =
+        dir.iter().map(|entry| entry.map(|entry| entry.file_name().to_owned())).collect::<Result<_, _>>()?;
     for name in names.iter().filter(|name| !matches!(name.as_bytes(), b"." | b"..")) {
         copy_one(from, to, name).with_context(|| name.to_string_lossy().into_owned())?;
     }
@@ -28,7 +29,8 @@ fn copy_one(from: BorrowedFd, to: BorrowedFd, name: &CStr) -> Result<()> {
     match kind {
         SFlag::S_IFDIR => {
             mkdirat(to, name, Mode::S_IRWXU)?;
-            let open = |dir: BorrowedFd| openat(dir, name, OFlag::O_PATH | OFlag::O_DIRECTORY | nofollow, Mode::empty());
+            let open =
+                |dir: BorrowedFd| openat(dir, name, OFlag::O_PATH | OFlag::O_DIRECTORY | nofollow, Mode::empty());
             copy(open(from)?.as_fd(), open(to)?.as_fd())?;
         }
         SFlag::S_IFREG => {

@@ -106,7 +106,13 @@ pub fn make(plans: &[DevicePlan], root: BorrowedFd, bind: bool, fill_dev: bool) 
     if fill_dev { make_links(dev.as_fd()) } else { Ok(()) }
 }
 
-fn make_one(plan: &DevicePlan, root: BorrowedFd, dev: BorrowedFd, bind: bool, node: Option<OwnedFd>) -> Result<(), Fault> {
+fn make_one(
+    plan: &DevicePlan,
+    root: BorrowedFd,
+    dev: BorrowedFd,
+    bind: bool,
+    node: Option<OwnedFd>,
+) -> Result<(), Fault> {
     let at = plan.path.display();
     let parent = plan.path.parent().unwrap_or(Path::new("/"));
     let Some(name) = plan.path.file_name() else {
@@ -137,7 +143,8 @@ fn make_one(plan: &DevicePlan, root: BorrowedFd, dev: BorrowedFd, bind: bool, no
         fchownat(parent, name, Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW)
             .during(STAGE, || format!("cannot give {at} its owner"))?;
         let mode = Mode::from_bits_truncate(plan.mode);
-        fchmodat(parent, name, mode, FchmodatFlags::FollowSymlink).during(STAGE, || format!("cannot set the mode of {at}"))?;
+        fchmodat(parent, name, mode, FchmodatFlags::FollowSymlink)
+            .during(STAGE, || format!("cannot set the mode of {at}"))?;
     }
     Ok(())
 }

@@ -16,4 +16,3 @@ pub use build::{Enter, Rootfs, Sources, open_sources};
 use cover::cover;
 
 pub use plan::{RootPlan, plan};
-pub use resolve::find;

@@ -166,7 +166,13 @@ fn hint(kind: &[u8], errno: Errno) -> Option<&'static str> {
 
 type Refused = (Option<String>, Errno);
 
-fn configure(context: &FsContext, plan: &MountPlan, kind: &CStr, name: &CStr, existed: Option<&OwnedFd>) -> Result<(), Refused> {
+fn configure(
+    context: &FsContext,
+    plan: &MountPlan,
+    kind: &CStr,
+    name: &CStr,
+    existed: Option<&OwnedFd>,
+) -> Result<(), Refused> {
     let options = &plan.options;
     let plain = |errno| (None, errno);
     context.string(c"source", name).map_err(plain)?;

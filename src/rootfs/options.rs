@@ -6,16 +6,29 @@ use crate::sys::mount::*;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Sets and clears attributes of this mount.
-    Attr { set: u64, clear: u64 },
+    Attr {
+        set: u64,
+        clear: u64,
+    },
     /// The same for this mount and all below it.
-    AttrRec { set: u64, clear: u64 },
+    AttrRec {
+        set: u64,
+        clear: u64,
+    },
     /// A flag of the superblock, which fsconfig(2) takes by this name.
     Super,
-    Propagation { flag: u64, recursive: bool },
-    Bind { recursive: bool },
+    Propagation {
+        flag: u64,
+        recursive: bool,
+    },
+    Bind {
+        recursive: bool,
+    },
     Remount,
     TmpCopyUp,
-    IdMap { recursive: bool },
+    IdMap {
+        recursive: bool,
+    },
     /// Legal, and already so: `defaults`, or a flag that today's kernels decide themselves.
     Nothing,
 }

@@ -18,8 +18,6 @@ pub struct RootPlan {
     pub propagation: Option<(u64, bool)>,
     /// Whether the container has a mount namespace of its own to arrange.
     pub private: bool,
-    /// Move the rootfs over `/` instead of pivoting (`--no-pivot`, for a rootfs on a ramdisk).
-    pub no_pivot: bool,
     pub mounts: Vec<MountPlan>,
     /// Device nodes and links below `/dev`, unless the config brings a `/dev` of its own by a bind mount.
     pub fill_dev: bool,
@@ -88,7 +86,6 @@ pub fn plan(spec: &Spec, bundle: &Path, private: bool, user_namespace: bool) -> 
         readonly: root.readonly().unwrap_or(false),
         propagation: linux.and_then(|l| l.rootfs_propagation().as_deref()).map(propagation).transpose()?.flatten(),
         private,
-        no_pivot: false,
         mounts,
         fill_dev: private && !own_dev,
         devices: devices::plan(linux.and_then(|l| l.devices().as_deref()).unwrap_or_default())?,
@@ -112,15 +109,23 @@ fn propagation(name: &str) -> Result<Option<(u64, bool)>> {
     match options::parse(&[name]).propagation.first() {
         Some(found) => Ok(Some(*found)),
         None if name.is_empty() => Ok(None),
-        None => bail!(
-            "linux.rootfsPropagation: {name:?} is not one of shared, slave, private, unbindable or their r forms"
-        ),
+        None => {
+            bail!("linux.rootfsPropagation: {name:?} is not one of shared, slave, private, unbindable or their r forms")
+        }
     }
 }
 
 /// What may be mounted inside /proc: files that lxcfs and similar virtualise, nothing that could fake a process.
 const INSIDE_PROC: &[&str] = &[
-    "cpuinfo", "diskstats", "meminfo", "stat", "swaps", "uptime", "loadavg", "slabinfo", "sys/kernel/ns_last_pid",
+    "cpuinfo",
+    "diskstats",
+    "meminfo",
+    "stat",
+    "swaps",
+    "uptime",
+    "loadavg",
+    "slabinfo",
+    "sys/kernel/ns_last_pid",
     "sys/crypto/fips_enabled",
 ];
 
@@ -224,7 +229,10 @@ mod tests {
     fn errors_name_index_and_destination() {
         for (json, expected) in [
             (serde_json::json!({"destination": "/x"}), "mounts[3] /x: type is missing"),
-            (serde_json::json!({"destination": "/x", "options": ["bind"]}), "mounts[3] /x: a bind mount needs a source"),
+            (
+                serde_json::json!({"destination": "/x", "options": ["bind"]}),
+                "mounts[3] /x: a bind mount needs a source",
+            ),
             (
                 serde_json::json!({"destination": "/x", "source": "/y", "options": ["bind", "size=1"]}),
                 "bind mounts cannot have any filesystem-specific options applied: \"size\"",

@@ -31,12 +31,7 @@ pub(crate) enum Test {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Node {
     Return(u32),
-    Branch {
-        half: Half,
-        test: Test,
-        yes: NodeId,
-        no: NodeId,
-    },
+    Branch { half: Half, test: Test, yes: NodeId, no: NodeId },
 }
 
 /// What the tests on the way to a node have left possible: for each half the least and the greatest value.
@@ -57,9 +52,7 @@ struct Mix(u64);
 
 impl Hasher for Mix {
     fn write(&mut self, bytes: &[u8]) {
-        bytes
-            .iter()
-            .for_each(|byte| self.write_u64(u64::from(*byte)));
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
     }
 
     fn write_u32(&mut self, word: u32) {
@@ -114,14 +107,7 @@ impl Graph {
     pub(crate) fn chain(&mut self, rules: &[(Conj, u32)], default: u32, wide: bool) -> NodeId {
         let conds: usize = rules.iter().map(|(conj, _)| conj.len()).sum();
         let learns = conds <= FOLLOWED;
-        let mut walk = Walk {
-            graph: self,
-            rules,
-            default,
-            wide,
-            learns,
-            memo: Map::default(),
-        };
+        let mut walk = Walk { graph: self, rules, default, wide, learns, memo: Map::default() };
         if !learns {
             // From the end, so that the recursion never goes deeper than one rule.
             for i in (0..rules.len()).rev() {
@@ -171,20 +157,14 @@ impl Walk<'_> {
     /// these are equal.
     fn test(&self, at: At, cond: Cond, i: usize, j: usize) -> (Half, Test, At, At) {
         let (met, missed) = (At::Cond(i, j + 1), At::Rule(i + 1));
-        let (greater, less) = if matches!(cond.op, Op::Gt | Op::Ge) {
-            (met, missed)
-        } else {
-            (missed, met)
-        };
+        let (greater, less) = if matches!(cond.op, Op::Gt | Op::Ge) { (met, missed) } else { (missed, met) };
         let low = matches!(at, At::Low(..));
         let half = 2 * cond.arg + u8::from(!low);
         let shift = if low { 0 } else { 32 };
         let (mask, k) = ((cond.mask >> shift) as u32, (cond.value >> shift) as u32);
         let equal = if low { met } else { At::Low(i, j) };
         let (test, yes, no) = match (at, cond.op) {
-            (At::Cond(..), Op::Lt | Op::Le | Op::Gt | Op::Ge) => {
-                (Test::Gt(k), greater, At::High(i, j))
-            }
+            (At::Cond(..), Op::Lt | Op::Le | Op::Gt | Op::Ge) => (Test::Gt(k), greater, At::High(i, j)),
             (At::High(..), _) => (Test::Eq(k), At::Low(i, j), less),
             (_, Op::Gt | Op::Le) => (Test::Gt(k), greater, less),
             (_, Op::Ge | Op::Lt) => (Test::Ge(k), greater, less),
@@ -214,16 +194,7 @@ impl Walk<'_> {
             (None, _) => go(no, Some(range)),
             (Some(y), Some(n)) => {
                 let (yes, no) = (go(yes, Some(y)), go(no, Some(n)));
-                if yes == no {
-                    yes
-                } else {
-                    self.graph.intern(Node::Branch {
-                        half,
-                        test,
-                        yes,
-                        no,
-                    })
-                }
+                if yes == no { yes } else { self.graph.intern(Node::Branch { half, test, yes, no }) }
             }
         }
     }
@@ -239,14 +210,8 @@ fn learn(test: Test, range: Range) -> (Option<Range>, Option<Range>) {
         Test::Eq(k) if k == min => (Some((k, k)), Some((min + 1, max))),
         Test::Eq(k) if k == max => (Some((k, k)), Some((min, max - 1))),
         Test::Eq(k) => (Some((k, k)), Some(range)),
-        Test::Gt(k) => (
-            k.checked_add(1).and_then(|k| some(min.max(k), max)),
-            some(min, max.min(k)),
-        ),
-        Test::Ge(k) => (
-            some(min.max(k), max),
-            k.checked_sub(1).and_then(|k| some(min, max.min(k))),
-        ),
+        Test::Gt(k) => (k.checked_add(1).and_then(|k| some(min.max(k), max)), some(min, max.min(k))),
+        Test::Ge(k) => (some(min.max(k), max), k.checked_sub(1).and_then(|k| some(min, max.min(k)))),
         Test::Any(0) => (None, Some(range)),
         Test::Any(mask) if min == max => verdict(min & mask != 0, range),
         Test::Masked(mask, k) if min == max => verdict(min & mask == k, range),
@@ -255,9 +220,5 @@ fn learn(test: Test, range: Range) -> (Option<Range>, Option<Range>) {
 }
 
 fn verdict(holds: bool, range: Range) -> (Option<Range>, Option<Range>) {
-    if holds {
-        (Some(range), None)
-    } else {
-        (None, Some(range))
-    }
+    if holds { (Some(range), None) } else { (None, Some(range)) }
 }

@@ -53,23 +53,12 @@ const MAX_EXCEPT: usize = 3;
 pub(crate) fn program(policy: &Policy) -> Result<Vec<sock_filter>> {
     let mut graph = Graph::default();
     let sections = sections(policy, &mut graph);
-    let too_long = |n: usize| {
-        format!(
-            "linux.seccomp: the profile needs {n} instructions, the kernel takes {MAX_INSTRUCTIONS}"
-        )
-    };
-    ensure!(
-        graph.nodes.len() <= MAX_INSTRUCTIONS,
-        too_long(graph.nodes.len())
-    );
+    let too_long =
+        |n: usize| format!("linux.seccomp: the profile needs {n} instructions, the kernel takes {MAX_INSTRUCTIONS}");
+    ensure!(graph.nodes.len() <= MAX_INSTRUCTIONS, too_long(graph.nodes.len()));
     let bad_arch = graph.answer(RET_KILL_THREAD);
     let mut layout = Layout::new(graph);
-    layout.nodes(
-        sections
-            .iter()
-            .flat_map(|(_, s)| s.iter().map(|i| i.leaf))
-            .chain([bad_arch]),
-    );
+    layout.nodes(sections.iter().flat_map(|(_, s)| s.iter().map(|i| i.leaf)).chain([bad_arch]));
     let mut dispatch = Target::Node(bad_arch);
     let mut entries = Vec::new();
     for (arch, intervals) in sections.iter().rev() {
@@ -93,11 +82,7 @@ fn sections(policy: &Policy, graph: &mut Graph) -> Vec<(u32, Vec<Interval>)> {
     let separate = policy.abis.iter().filter(|rules| rules.abi != Abi::X32);
     separate
         .map(|rules| {
-            let mut spans = Spans {
-                policy,
-                graph,
-                intervals: Vec::with_capacity(512),
-            };
+            let mut spans = Spans { policy, graph, intervals: Vec::with_capacity(512) };
             match rules.abi {
                 Abi::X86_64 => spans.x86_64(rules, x32),
                 Abi::Arm => spans.arm(rules),
@@ -127,13 +112,7 @@ impl Spans<'_> {
     }
 
     /// `verdicts` on the numbers from `start`, the default for the gaps between, and from the newest on ENOSYS.
-    fn span(
-        &mut self,
-        start: u32,
-        rules: &AbiRules,
-        verdicts: &[(u32, Verdict)],
-        newest: Option<u32>,
-    ) {
+    fn span(&mut self, start: u32, rules: &AbiRules, verdicts: &[(u32, Verdict)], newest: Option<u32>) {
         let default = self.policy.default;
         let mut next = start;
         for (number, verdict) in verdicts {
@@ -142,10 +121,7 @@ impl Spans<'_> {
             }
             let leaf = match verdict {
                 Verdict::Always(ret) => self.graph.answer(*ret),
-                Verdict::When(chain) => {
-                    self.graph
-                        .chain(&rules.chains[*chain], default, rules.abi.wide())
-                }
+                Verdict::When(chain) => self.graph.chain(&rules.chains[*chain], default, rules.abi.wide()),
             };
             self.push(*number, leaf);
             next = number + 1;
@@ -178,16 +154,9 @@ impl Spans<'_> {
     /// The private calls of ARM are counted apart: else the newest named one would be one of them, and no new common
     /// call would ever be answered ENOSYS.
     fn arm(&mut self, rules: &AbiRules) {
-        let common = rules
-            .verdicts
-            .partition_point(|(number, _)| *number < ARM_PRIVATE);
+        let common = rules.verdicts.partition_point(|(number, _)| *number < ARM_PRIVATE);
         self.span(0, rules, &rules.verdicts[..common], rules.newest);
-        self.span(
-            ARM_PRIVATE,
-            rules,
-            &rules.verdicts[common..],
-            rules.newest_private.or(rules.newest),
-        );
+        self.span(ARM_PRIVATE, rules, &rules.verdicts[common..], rules.newest_private.or(rules.newest));
     }
 }
 
@@ -205,11 +174,7 @@ fn segments(intervals: &[Interval]) -> Vec<Segment> {
             except.push((single.start, single.leaf));
             i += 2;
         }
-        segments.push(Segment {
-            start,
-            leaf,
-            except,
-        });
+        segments.push(Segment { start, leaf, except });
         i += 1;
     }
     segments
@@ -241,32 +206,17 @@ struct Layout {
 impl Layout {
     fn new(graph: Graph) -> Layout {
         let places = vec![Entries::default(); graph.nodes.len()];
-        Layout {
-            graph,
-            out: Vec::with_capacity(1024),
-            places,
-        }
+        Layout { graph, out: Vec::with_capacity(1024), places }
     }
 
     fn push(&mut self, code: u16, k: u32) -> usize {
-        self.out.push(sock_filter {
-            code,
-            jt: 0,
-            jf: 0,
-            k,
-        });
+        self.out.push(sock_filter { code, jt: 0, jf: 0, k });
         self.out.len() - 1
     }
 
     /// Lays out the nodes that `roots` lead to, children before parents.
     fn nodes(&mut self, roots: impl Iterator<Item = NodeId>) {
-        let mut wanted = vec![
-            Entries {
-                fresh: false,
-                loaded: false
-            };
-            self.graph.nodes.len()
-        ];
+        let mut wanted = vec![Entries { fresh: false, loaded: false }; self.graph.nodes.len()];
         roots.for_each(|root| wanted[root as usize].fresh = true);
         for id in (0..wanted.len()).rev() {
             if let Node::Branch { yes, no, .. } = self.graph.nodes[id]
@@ -275,11 +225,7 @@ impl Layout {
                 for child in [yes, no] {
                     let loaded = self.keeps(id as NodeId, child);
                     let entries = &mut wanted[child as usize];
-                    if loaded {
-                        entries.loaded = true
-                    } else {
-                        entries.fresh = true
-                    }
+                    if loaded { entries.loaded = true } else { entries.fresh = true }
                 }
             }
         }
@@ -292,10 +238,7 @@ impl Layout {
 
     /// Whether a node leaves in the accumulator what its child would load.
     fn keeps(&self, node: NodeId, child: NodeId) -> bool {
-        match (
-            self.graph.nodes[node as usize],
-            self.graph.nodes[child as usize],
-        ) {
+        match (self.graph.nodes[node as usize], self.graph.nodes[child as usize]) {
             (Node::Branch { half, test, .. }, Node::Branch { half: next, .. }) => {
                 half == next && !matches!(test, Test::Masked(..))
             }
@@ -309,12 +252,7 @@ impl Layout {
                 self.places[id].fresh = Some(self.push(RET, ret));
                 return;
             }
-            Node::Branch {
-                half,
-                test,
-                yes,
-                no,
-            } => (half, test, yes, no),
+            Node::Branch { half, test, yes, no } => (half, test, yes, no),
         };
         let (yes_loaded, no_loaded) = (self.keeps(id as NodeId, yes), self.keeps(id as NodeId, no));
         let (code, k) = match test {
@@ -338,8 +276,7 @@ impl Layout {
     /// A position of a node that a conditional jump can reach, if it is among the next few instructions to be placed.
     fn place(&mut self, id: NodeId, loaded: bool) -> usize {
         let places = self.places[id as usize];
-        let at = if loaded { places.loaded } else { places.fresh }
-            .expect("children are laid out before parents");
+        let at = if loaded { places.loaded } else { places.fresh }.expect("children are laid out before parents");
         if self.reaches(at) {
             return at;
         }
@@ -348,11 +285,7 @@ impl Layout {
             Node::Branch { .. } => self.jump_always(at),
         };
         let places = &mut self.places[id as usize];
-        *(if loaded {
-            &mut places.loaded
-        } else {
-            &mut places.fresh
-        }) = Some(nearer);
+        *(if loaded { &mut places.loaded } else { &mut places.fresh }) = Some(nearer);
         nearer
     }
 
@@ -368,15 +301,8 @@ impl Layout {
 
     fn branch(&mut self, code: u16, k: u32, yes: usize, no: usize) -> usize {
         let here = self.out.len();
-        let distance = |to: usize| {
-            u8::try_from(here - to - 1).expect("`place` and `near` keep targets within reach")
-        };
-        self.out.push(sock_filter {
-            code,
-            jt: distance(yes),
-            jf: distance(no),
-            k,
-        });
+        let distance = |to: usize| u8::try_from(here - to - 1).expect("`place` and `near` keep targets within reach");
+        self.out.push(sock_filter { code, jt: distance(yes), jf: distance(no), k });
         here
     }
 
@@ -398,9 +324,7 @@ impl Layout {
         if let [segment] = segments {
             let rest = Target::Node(segment.leaf);
             let except = segment.except.iter().rev();
-            return except.fold(rest, |rest, (number, leaf)| {
-                self.jump(JEQ, *number, Target::Node(*leaf), rest)
-            });
+            return except.fold(rest, |rest, (number, leaf)| self.jump(JEQ, *number, Target::Node(*leaf), rest));
         }
         let (left, right) = segments.split_at(segments.len() / 2);
         let start = right[0].start;

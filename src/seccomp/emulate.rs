@@ -22,11 +22,7 @@ impl Data {
             8 | 12 => Some(0),
             16..=60 if offset.is_multiple_of(4) => {
                 let arg = self.args[(offset as usize - 16) / 8];
-                Some(if offset.is_multiple_of(8) {
-                    arg
-                } else {
-                    arg >> 32
-                } as u32)
+                Some(if offset.is_multiple_of(8) { arg } else { arg >> 32 } as u32)
             }
             _ => None,
         }

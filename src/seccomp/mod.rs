@@ -4,7 +4,6 @@
 //! 32-bit tests, `emit` lays both out as a program. `emulate` runs a program, to tell before a container is made what a
 //! filter would not let pass.
 // Until the rest of the house calls it.
-#![cfg_attr(not(test), allow(dead_code, unused_imports))]
 
 use std::path::PathBuf;
 
@@ -12,9 +11,7 @@ use anyhow::{Result, ensure};
 use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompAction};
 use seccompiler::sock_filter;
 
-use crate::sys::seccomp::{
-    FLAG_NEW_LISTENER, FLAG_SPEC_ALLOW, FLAG_WAIT_KILLABLE_RECV, flags_known,
-};
+use crate::sys::seccomp::{FLAG_NEW_LISTENER, FLAG_SPEC_ALLOW, FLAG_WAIT_KILLABLE_RECV, flags_known};
 
 mod chain;
 mod default_profile;
@@ -65,50 +62,25 @@ pub fn compile(profile: &LinuxSeccomp, warnings: &mut Vec<String>) -> Result<Fil
 fn compile_for(native: Abi, profile: &LinuxSeccomp, warnings: &mut Vec<String>) -> Result<Filter> {
     let notify = notify(profile)?;
     let program = emit::program(&rules::Policy::read(profile, native, warnings)?)?;
-    let listens = program
-        .iter()
-        .any(|i| i.code == emit::RET && i.k & names::RET_ACTION == names::RET_USER_NOTIF);
+    let listens = program.iter().any(|i| i.code == emit::RET && i.k & names::RET_ACTION == names::RET_USER_NOTIF);
     let flags = flags(profile, listens)?;
-    Ok(Filter {
-        program,
-        flags,
-        notify: notify.filter(|_| listens),
-    })
+    Ok(Filter { program, flags, notify: notify.filter(|_| listens) })
 }
 
 /// The agent the profile names.
 fn notify(profile: &LinuxSeccomp) -> Result<Option<Notify>> {
-    let metadata = profile
-        .listener_metadata()
-        .clone()
-        .filter(|m| !m.is_empty());
+    let metadata = profile.listener_metadata().clone().filter(|m| !m.is_empty());
     // An empty path is how Go programs write that there is none.
-    let Some(listener_path) = profile
-        .listener_path()
-        .clone()
-        .filter(|p| !p.as_os_str().is_empty())
-    else {
-        ensure!(
-            metadata.is_none(),
-            "linux.seccomp.listenerMetadata: has no meaning without listenerPath"
-        );
+    let Some(listener_path) = profile.listener_path().clone().filter(|p| !p.as_os_str().is_empty()) else {
+        ensure!(metadata.is_none(), "linux.seccomp.listenerMetadata: has no meaning without listenerPath");
         let asks = |action| action == LinuxSeccompAction::ScmpActNotify;
-        ensure!(
-            !asks(profile.default_action()),
-            "linux.seccomp.defaultAction: SCMP_ACT_NOTIFY needs listenerPath"
-        );
+        ensure!(!asks(profile.default_action()), "linux.seccomp.defaultAction: SCMP_ACT_NOTIFY needs listenerPath");
         for (i, syscall) in profile.syscalls().iter().flatten().enumerate() {
-            ensure!(
-                !asks(syscall.action()),
-                "linux.seccomp.syscalls[{i}].action: SCMP_ACT_NOTIFY needs listenerPath"
-            );
+            ensure!(!asks(syscall.action()), "linux.seccomp.syscalls[{i}].action: SCMP_ACT_NOTIFY needs listenerPath");
         }
         return Ok(None);
     };
-    Ok(Some(Notify {
-        listener_path,
-        metadata,
-    }))
+    Ok(Some(Notify { listener_path, metadata }))
 }
 
 /// The flags for seccomp(2): those the profile names, SPEC_ALLOW if it has no list at all (as runc and crun).
@@ -118,14 +90,9 @@ fn flags(profile: &LinuxSeccomp, listens: bool) -> Result<u64> {
     };
     let mut flags = if listens { FLAG_NEW_LISTENER } else { 0 };
     for (i, flag) in named.iter().enumerate() {
-        let (name, _, bit) = KNOWN_FLAGS
-            .iter()
-            .find(|(_, oci, _)| oci == flag)
-            .expect("KNOWN_FLAGS names every variant");
-        ensure!(
-            supported(*bit),
-            "linux.seccomp.flags[{i}]: this kernel does not know {name}"
-        );
+        let (name, _, bit) =
+            KNOWN_FLAGS.iter().find(|(_, oci, _)| oci == flag).expect("KNOWN_FLAGS names every variant");
+        ensure!(supported(*bit), "linux.seccomp.flags[{i}]: this kernel does not know {name}");
         // About how a listener is waited for: without one the kernel refuses the flag, and nothing is lost.
         if listens || *bit != FLAG_WAIT_KILLABLE_RECV {
             flags |= bit;
@@ -136,21 +103,12 @@ fn flags(profile: &LinuxSeccomp, listens: bool) -> Result<u64> {
 
 fn supported(bit: u64) -> bool {
     // WAIT_KILLABLE_RECV is only looked at beside NEW_LISTENER.
-    bit == 0
-        || flags_known(if bit == FLAG_WAIT_KILLABLE_RECV {
-            bit | FLAG_NEW_LISTENER
-        } else {
-            bit
-        })
+    bit == 0 || flags_known(if bit == FLAG_WAIT_KILLABLE_RECV { bit | FLAG_NEW_LISTENER } else { bit })
 }
 
 /// The names of the flags that this kernel knows, in the order of `KNOWN_FLAGS`.
 pub fn supported_flags() -> Vec<&'static str> {
-    KNOWN_FLAGS
-        .iter()
-        .filter(|(_, _, bit)| supported(*bit))
-        .map(|(name, ..)| *name)
-        .collect()
+    KNOWN_FLAGS.iter().filter(|(_, _, bit)| supported(*bit)).map(|(name, ..)| *name).collect()
 }
 
 /// The usual profile for a process with these capabilities (names like `CAP_SYS_ADMIN`), equal in effect to Docker's.
@@ -161,19 +119,12 @@ pub fn default_profile(granted: &[&str]) -> LinuxSeccomp {
 /// The first of `calls` (names on this machine's native architecture, with their arguments) that the filter would not
 /// let pass, and what it would answer. ALLOW and LOG let pass; NOTIFY does so for execve alone, since the listener is
 /// with the agent by then, while nobody would answer for a call before it. A name unknown here is never let pass.
-pub fn blocked(
-    filter: &Filter,
-    calls: &[(&'static str, [u64; 6])],
-) -> Option<(&'static str, String)> {
+pub fn blocked(filter: &Filter, calls: &[(&'static str, [u64; 6])]) -> Option<(&'static str, String)> {
     calls.iter().find_map(|(name, args)| {
         let Some(number) = syscalls::lookup(name).and_then(|call| call.number(Abi::NATIVE)) else {
             return Some((*name, "an unknown system call".to_string()));
         };
-        let data = emulate::Data {
-            number,
-            arch: Abi::NATIVE.audit_arch(),
-            args: *args,
-        };
+        let data = emulate::Data { number, arch: Abi::NATIVE.audit_arch(), args: *args };
         match emulate::run(&filter.program, &data) {
             Some(names::RET_ALLOW | names::RET_LOG) => None,
             Some(names::RET_USER_NOTIF) if *name == "execve" => None,

@@ -27,76 +27,21 @@ pub(crate) struct Action {
     pub max_errno: Option<u32>,
 }
 
-const fn action(
-    name: &'static str,
-    oci: LinuxSeccompAction,
-    ret: u32,
-    max_errno: Option<u32>,
-) -> Action {
-    Action {
-        name,
-        oci,
-        ret,
-        max_errno,
-    }
+const fn action(name: &'static str, oci: LinuxSeccompAction, ret: u32, max_errno: Option<u32>) -> Action {
+    Action { name, oci, ret, max_errno }
 }
 
 /// Every action, sorted by name. `SCMP_ACT_KILL` is the old name of `SCMP_ACT_KILL_THREAD`.
 pub(crate) const ACTIONS: &[Action] = &[
-    action(
-        "SCMP_ACT_ALLOW",
-        LinuxSeccompAction::ScmpActAllow,
-        RET_ALLOW,
-        None,
-    ),
-    action(
-        "SCMP_ACT_ERRNO",
-        LinuxSeccompAction::ScmpActErrno,
-        RET_ERRNO,
-        Some(4095),
-    ),
-    action(
-        "SCMP_ACT_KILL",
-        LinuxSeccompAction::ScmpActKill,
-        RET_KILL_THREAD,
-        None,
-    ),
-    action(
-        "SCMP_ACT_KILL_PROCESS",
-        LinuxSeccompAction::ScmpActKillProcess,
-        RET_KILL_PROCESS,
-        None,
-    ),
-    action(
-        "SCMP_ACT_KILL_THREAD",
-        LinuxSeccompAction::ScmpActKillThread,
-        RET_KILL_THREAD,
-        None,
-    ),
-    action(
-        "SCMP_ACT_LOG",
-        LinuxSeccompAction::ScmpActLog,
-        RET_LOG,
-        None,
-    ),
-    action(
-        "SCMP_ACT_NOTIFY",
-        LinuxSeccompAction::ScmpActNotify,
-        RET_USER_NOTIF,
-        None,
-    ),
-    action(
-        "SCMP_ACT_TRACE",
-        LinuxSeccompAction::ScmpActTrace,
-        RET_TRACE,
-        Some(0xffff),
-    ),
-    action(
-        "SCMP_ACT_TRAP",
-        LinuxSeccompAction::ScmpActTrap,
-        RET_TRAP,
-        None,
-    ),
+    action("SCMP_ACT_ALLOW", LinuxSeccompAction::ScmpActAllow, RET_ALLOW, None),
+    action("SCMP_ACT_ERRNO", LinuxSeccompAction::ScmpActErrno, RET_ERRNO, Some(4095)),
+    action("SCMP_ACT_KILL", LinuxSeccompAction::ScmpActKill, RET_KILL_THREAD, None),
+    action("SCMP_ACT_KILL_PROCESS", LinuxSeccompAction::ScmpActKillProcess, RET_KILL_PROCESS, None),
+    action("SCMP_ACT_KILL_THREAD", LinuxSeccompAction::ScmpActKillThread, RET_KILL_THREAD, None),
+    action("SCMP_ACT_LOG", LinuxSeccompAction::ScmpActLog, RET_LOG, None),
+    action("SCMP_ACT_NOTIFY", LinuxSeccompAction::ScmpActNotify, RET_USER_NOTIF, None),
+    action("SCMP_ACT_TRACE", LinuxSeccompAction::ScmpActTrace, RET_TRACE, Some(0xffff)),
+    action("SCMP_ACT_TRAP", LinuxSeccompAction::ScmpActTrap, RET_TRAP, None),
 ];
 
 /// Every comparison of an argument, sorted by name, and what the compiler makes of it.
@@ -106,22 +51,14 @@ pub(crate) const OPERATORS: &[(&str, LinuxSeccompOperator, Op)] = &[
     ("SCMP_CMP_GT", LinuxSeccompOperator::ScmpCmpGt, Op::Gt),
     ("SCMP_CMP_LE", LinuxSeccompOperator::ScmpCmpLe, Op::Le),
     ("SCMP_CMP_LT", LinuxSeccompOperator::ScmpCmpLt, Op::Lt),
-    (
-        "SCMP_CMP_MASKED_EQ",
-        LinuxSeccompOperator::ScmpCmpMaskedEq,
-        Op::Masked,
-    ),
+    ("SCMP_CMP_MASKED_EQ", LinuxSeccompOperator::ScmpCmpMaskedEq, Op::Masked),
     ("SCMP_CMP_NE", LinuxSeccompOperator::ScmpCmpNe, Op::Ne),
 ];
 
 /// Every architecture a profile may name, sorted by name. Those that cannot occur on this machine get no code: a call
 /// made through them never reaches the filter. The native one always has code, whether named or not.
 pub(crate) const ARCHS: &[(&str, Arch, Option<Abi>)] = &[
-    (
-        "SCMP_ARCH_AARCH64",
-        Arch::ScmpArchAarch64,
-        Some(Abi::Aarch64),
-    ),
+    ("SCMP_ARCH_AARCH64", Arch::ScmpArchAarch64, Some(Abi::Aarch64)),
     ("SCMP_ARCH_ARM", Arch::ScmpArchArm, Some(Abi::Arm)),
     ("SCMP_ARCH_LOONGARCH64", Arch::ScmpArchLoongarch64, None),
     ("SCMP_ARCH_M68K", Arch::ScmpArchM68k, None),
@@ -150,21 +87,9 @@ pub(crate) const ARCHS: &[(&str, Arch, Option<Abi>)] = &[
 /// Every flag: its name, its type in the parsed profile, its bit for seccomp(2). TSYNC asks for nothing, since one
 /// thread loads the filter; runc takes and ignores it as well.
 pub(crate) const KNOWN_FLAGS: &[(&str, LinuxSeccompFilterFlag, u64)] = &[
-    (
-        "SECCOMP_FILTER_FLAG_TSYNC",
-        LinuxSeccompFilterFlag::SeccompFilterFlagTsync,
-        0,
-    ),
-    (
-        "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
-        LinuxSeccompFilterFlag::SeccompFilterFlagSpecAllow,
-        FLAG_SPEC_ALLOW,
-    ),
-    (
-        "SECCOMP_FILTER_FLAG_LOG",
-        LinuxSeccompFilterFlag::SeccompFilterFlagLog,
-        FLAG_LOG,
-    ),
+    ("SECCOMP_FILTER_FLAG_TSYNC", LinuxSeccompFilterFlag::SeccompFilterFlagTsync, 0),
+    ("SECCOMP_FILTER_FLAG_SPEC_ALLOW", LinuxSeccompFilterFlag::SeccompFilterFlagSpecAllow, FLAG_SPEC_ALLOW),
+    ("SECCOMP_FILTER_FLAG_LOG", LinuxSeccompFilterFlag::SeccompFilterFlagLog, FLAG_LOG),
     (
         "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
         LinuxSeccompFilterFlag::SeccompFilterFlagWaitKillableRecv,
@@ -174,10 +99,7 @@ pub(crate) const KNOWN_FLAGS: &[(&str, LinuxSeccompFilterFlag, u64)] = &[
 
 /// The table's row of an action.
 pub(crate) fn action_of(oci: LinuxSeccompAction) -> &'static Action {
-    ACTIONS
-        .iter()
-        .find(|a| a.oci == oci)
-        .expect("ACTIONS names every variant")
+    ACTIONS.iter().find(|a| a.oci == oci).expect("ACTIONS names every variant")
 }
 
 /// What an answer of a filter is called, as in `SCMP_ACT_ERRNO(1)`.

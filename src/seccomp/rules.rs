@@ -10,10 +10,7 @@ use anyhow::{Result, bail, ensure};
 use oci_spec::runtime::{Arch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSyscall};
 
 use super::emit::MAX_INSTRUCTIONS;
-use super::names::{
-    ARCHS, OPERATORS, RET_ACTION, RET_ALLOW, RET_ERRNO, RET_LOG, RET_TRACE, RET_USER_NOTIF,
-    action_of,
-};
+use super::names::{ARCHS, OPERATORS, RET_ACTION, RET_ALLOW, RET_ERRNO, RET_LOG, RET_TRACE, RET_USER_NOTIF, action_of};
 use super::syscalls::{ARM_PRIVATE, Abi, Call, lookup};
 
 /// A comparison of one argument, in the form the compiler works on: `value` has no bit outside `mask`, and neither has
@@ -87,13 +84,9 @@ impl Policy {
     /// ENOSYS but takes EPERM for a verdict, so runc puts ENOSYS before any default action that does not let calls
     /// pass; a tracer or a listener decides about unknown calls itself.
     pub(crate) fn beyond(&self, newest: Option<u32>) -> u32 {
-        let lets_pass = matches!(self.default, RET_ALLOW | RET_LOG | RET_USER_NOTIF)
-            || self.default & RET_ACTION == RET_TRACE;
-        if newest.is_none() || lets_pass {
-            self.default
-        } else {
-            ENOSYS
-        }
+        let lets_pass =
+            matches!(self.default, RET_ALLOW | RET_LOG | RET_USER_NOTIF) || self.default & RET_ACTION == RET_TRACE;
+        if newest.is_none() || lets_pass { self.default } else { ENOSYS }
     }
 
     /// Checks `profile` and sorts its rules out for the ABIs of a machine. Names that no ABI knows are skipped with a
@@ -101,16 +94,8 @@ impl Policy {
     ///
     /// # Errors
     /// Whatever the specification forbids (config-linux.md, "Seccomp"), with the path of the value at fault.
-    pub(crate) fn read(
-        profile: &LinuxSeccomp,
-        native: Abi,
-        warnings: &mut Vec<String>,
-    ) -> Result<Policy> {
-        let default = answer(
-            "linux.seccomp.defaultErrnoRet",
-            profile.default_action(),
-            profile.default_errno_ret(),
-        )?;
+    pub(crate) fn read(profile: &LinuxSeccomp, native: Abi, warnings: &mut Vec<String>) -> Result<Policy> {
+        let default = answer("linux.seccomp.defaultErrnoRet", profile.default_action(), profile.default_errno_ret())?;
         let abis = abis(profile.architectures().as_deref().unwrap_or(&[]), native);
         let mut all: Vec<_> = abis.iter().map(|&abi| Collector::new(abi)).collect();
         for (origin, syscall) in profile.syscalls().iter().flatten().enumerate() {
@@ -120,8 +105,7 @@ impl Policy {
                 syscall.errno_ret(),
             )?;
             let alternatives = alternatives(origin, syscall)?;
-            all.iter_mut()
-                .for_each(|c| c.begin(&alternatives, ret, origin));
+            all.iter_mut().for_each(|c| c.begin(&alternatives, ret, origin));
             for (i, name) in syscall.names().iter().enumerate() {
                 match lookup(name) {
                     Some(call) => all.iter_mut().for_each(|c| c.add(call, default)),
@@ -131,31 +115,20 @@ impl Policy {
                 }
             }
         }
-        let abis = all
-            .into_iter()
-            .map(Collector::finish)
-            .collect::<Result<_>>()?;
+        let abis = all.into_iter().map(Collector::finish).collect::<Result<_>>()?;
         Ok(Policy { default, abis })
     }
 }
 
 /// The ABIs to make code for: the native one always, the other ABIs of the machine where the profile names them.
 fn abis(named: &[Arch], native: Abi) -> Vec<Abi> {
-    let is_named = |abi: &Abi| {
-        ARCHS
-            .iter()
-            .any(|(_, arch, of)| *of == Some(*abi) && named.contains(arch))
-    };
+    let is_named = |abi: &Abi| ARCHS.iter().any(|(_, arch, of)| *of == Some(*abi) && named.contains(arch));
     let others = native.others().iter().copied().filter(is_named);
     [native].into_iter().chain(others).collect()
 }
 
 /// An action and its errno as the kernel takes them. `path` names the errno in the config.
-fn answer(
-    path: impl std::fmt::Display,
-    action: LinuxSeccompAction,
-    errno: Option<u32>,
-) -> Result<u32> {
+fn answer(path: impl std::fmt::Display, action: LinuxSeccompAction, errno: Option<u32>) -> Result<u32> {
     let action = action_of(action);
     match (action.max_errno, errno) {
         (None, None) => Ok(action.ret),
@@ -177,10 +150,7 @@ fn alternatives(origin: usize, syscall: &LinuxSyscall) -> Result<Vec<Vec<Cond>>>
     let mut twice = false;
     for (i, arg) in args.iter().enumerate() {
         let index = arg.index();
-        ensure!(
-            index < 6,
-            "linux.seccomp.syscalls[{origin}].args[{i}].index: {index} is out of range 0-5"
-        );
+        ensure!(index < 6, "linux.seccomp.syscalls[{origin}].args[{i}].index: {index} is out of range 0-5");
         twice |= std::mem::replace(&mut seen[index], true);
         conds.push(cond(arg));
     }
@@ -199,26 +169,13 @@ fn cond(arg: &LinuxSeccompArg) -> Cond {
         Op::Masked => (arg.value(), arg.value_two().unwrap_or(0)),
         _ => (u64::MAX, arg.value()),
     };
-    Cond {
-        arg: arg.index() as u8,
-        op,
-        mask,
-        value,
-    }
+    Cond { arg: arg.index() as u8, op, mask, value }
 }
 
 /// Conditions as an ABI compares them, without those that always hold.
 fn normalise(conds: &[Cond], abi: Abi) -> Conj {
-    let width = if abi.wide() {
-        u64::MAX
-    } else {
-        u64::from(u32::MAX)
-    };
-    let cut = |c: &Cond| Cond {
-        mask: c.mask & width,
-        value: c.value & c.mask & width,
-        ..*c
-    };
+    let width = if abi.wide() { u64::MAX } else { u64::from(u32::MAX) };
+    let cut = |c: &Cond| Cond { mask: c.mask & width, value: c.value & c.mask & width, ..*c };
     conds.iter().map(cut).filter(|c| c.mask != 0).collect()
 }
 
@@ -237,15 +194,7 @@ struct Collector {
 impl Collector {
     fn new(abi: Abi) -> Collector {
         let (rules, conjs, entry) = (Vec::with_capacity(512), vec![Conj::new()], Vec::new());
-        Collector {
-            abi,
-            rules,
-            conjs,
-            entry,
-            ret: 0,
-            newest: None,
-            newest_private: None,
-        }
+        Collector { abi, rules, conjs, entry, ret: 0, newest: None, newest_private: None }
     }
 
     fn conj(&mut self, conj: Conj) -> u32 {
@@ -262,12 +211,7 @@ impl Collector {
         self.entry.clear();
         for conds in alternatives {
             let conj = self.conj(normalise(conds, self.abi));
-            self.entry.push(Rule {
-                number: 0,
-                conj,
-                ret,
-                origin: origin as u32,
-            });
+            self.entry.push(Rule { number: 0, conj, ret, origin: origin as u32 });
         }
     }
 
@@ -276,16 +220,9 @@ impl Collector {
     fn add(&mut self, call: Call, default: u32) {
         let number = call.number(self.abi);
         let multiplexed = call.multiplexed(self.abi);
-        for number in number
-            .into_iter()
-            .chain(multiplexed.map(|(number, _)| number))
-        {
+        for number in number.into_iter().chain(multiplexed.map(|(number, _)| number)) {
             let private = self.abi == Abi::Arm && number >= ARM_PRIVATE;
-            let newest = if private {
-                &mut self.newest_private
-            } else {
-                &mut self.newest
-            };
+            let newest = if private { &mut self.newest_private } else { &mut self.newest };
             *newest = (*newest).max(Some(number));
         }
         if self.ret == default {
@@ -296,23 +233,11 @@ impl Collector {
             if let Some((number, sub)) = multiplexed {
                 // The call's own first argument is behind a pointer there, so a condition on it is lost, and as in
                 // libseccomp those on later arguments stay.
-                let sub = Cond {
-                    arg: 0,
-                    op: Op::Eq,
-                    mask: u64::from(u32::MAX),
-                    value: u64::from(sub),
-                };
-                let later = self.conjs[rule.conj as usize]
-                    .iter()
-                    .copied()
-                    .filter(|c| c.arg != 0);
+                let sub = Cond { arg: 0, op: Op::Eq, mask: u64::from(u32::MAX), value: u64::from(sub) };
+                let later = self.conjs[rule.conj as usize].iter().copied().filter(|c| c.arg != 0);
                 let conj = [sub].into_iter().chain(later).collect();
                 let conj = self.conj(conj);
-                self.rules.push(Rule {
-                    number,
-                    conj,
-                    ..rule
-                });
+                self.rules.push(Rule { number, conj, ..rule });
             }
             if let Some(number) = number {
                 self.rules.push(Rule { number, ..rule });
@@ -322,8 +247,7 @@ impl Collector {
 
     fn finish(mut self) -> Result<AbiRules> {
         // The order of the profile within a number; an unstable sort, since it needs no memory.
-        self.rules
-            .sort_unstable_by_key(|rule| (rule.number, rule.origin, rule.conj));
+        self.rules.sort_unstable_by_key(|rule| (rule.number, rule.origin, rule.conj));
         let mut verdicts = Vec::with_capacity(self.rules.len());
         let mut chains = Vec::new();
         for rules in self.rules.chunk_by(|a, b| a.number == b.number) {
@@ -336,19 +260,8 @@ impl Collector {
             };
             verdicts.push((rules[0].number, verdict));
         }
-        let Collector {
-            abi,
-            newest,
-            newest_private,
-            ..
-        } = self;
-        Ok(AbiRules {
-            abi,
-            verdicts,
-            chains,
-            newest,
-            newest_private,
-        })
+        let Collector { abi, newest, newest_private, .. } = self;
+        Ok(AbiRules { abi, verdicts, chains, newest, newest_private })
     }
 }
 
@@ -375,22 +288,12 @@ fn chain(rules: &[Rule], conjs: &[Conj]) -> Result<Chain> {
         }
         // Each takes an instruction at least, and the comparisons here are quadratic.
         let fits = kept.len() < MAX_INSTRUCTIONS;
-        ensure!(
-            fits,
-            "linux.seccomp.syscalls[{}]: too many rules for one call",
-            rule.origin
-        );
+        ensure!(fits, "linux.seccomp.syscalls[{}]: too many rules for one call", rule.origin);
         kept.push((conj, *rule));
     }
-    let seen: Vec<Cond> = kept
-        .iter()
-        .flat_map(|(conj, _)| conj.iter().copied())
-        .collect();
+    let seen: Vec<Cond> = kept.iter().flat_map(|(conj, _)| conj.iter().copied()).collect();
     kept.sort_by_cached_key(|(conj, _)| order(conj, &seen));
-    Ok(kept
-        .into_iter()
-        .map(|(conj, rule)| (conj.clone(), rule.ret))
-        .collect())
+    Ok(kept.into_iter().map(|(conj, rule)| (conj.clone(), rule.ret)).collect())
 }
 
 /// Where conditions stand among those of their call, least first. This is the order of libseccomp's tree (db.c):
@@ -403,12 +306,7 @@ fn order(conj: &[Cond], seen: &[Cond]) -> Vec<(Reverse<u8>, u8, u64, usize)> {
             Op::Lt | Op::Le => (1, c.value),
             Op::Gt | Op::Ge => (2, !c.value),
         };
-        (
-            Reverse(c.arg),
-            class,
-            value,
-            seen.iter().position(|s| s == c).unwrap_or(usize::MAX),
-        )
+        (Reverse(c.arg), class, value, seen.iter().position(|s| s == c).unwrap_or(usize::MAX))
     };
     let end = (Reverse(0), u8::MAX, 0, 0);
     conj.iter().map(key).chain([end]).collect()

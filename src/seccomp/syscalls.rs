@@ -66,9 +66,7 @@ pub(crate) struct Call(/* row of CALLS */ usize);
 impl Call {
     /// Its number, with the ABI's base added; `None` where the call does not exist.
     pub(crate) fn number(self, abi: Abi) -> Option<u32> {
-        u32::try_from(CALLS[self.0].1[abi as usize])
-            .ok()
-            .map(|n| n + abi.base())
+        u32::try_from(CALLS[self.0].1[abi as usize]).ok().map(|n| n + abi.base())
     }
 
     /// The other way to this call on i386: the number of `socketcall` or `ipc`, and what their first argument is then
@@ -219,16 +217,9 @@ mod tests {
             ("mseal", 462),
             ("file_setattr", 469),
         ] {
-            assert_eq!(
-                i64::from(lookup(name).unwrap().number(Abi::NATIVE).unwrap()),
-                number,
-                "{name}"
-            );
+            assert_eq!(i64::from(lookup(name).unwrap().number(Abi::NATIVE).unwrap()), number, "{name}");
         }
-        assert_eq!(
-            lookup("writev").unwrap().number(Abi::X32),
-            Some(X32_BIT + 516)
-        );
+        assert_eq!(lookup("writev").unwrap().number(Abi::X32), Some(X32_BIT + 516));
         assert_eq!(lookup("set_tls").unwrap().number(Abi::Arm), Some(0xf0005));
         assert_eq!(lookup("open").unwrap().number(Abi::Aarch64), None);
     }
@@ -238,14 +229,8 @@ mod tests {
         for (name, _) in SOCKETCALL.iter().chain(IPC) {
             assert!(lookup(name).is_some(), "{name}");
         }
-        assert_eq!(
-            lookup("socket").unwrap().multiplexed(Abi::I386),
-            Some((102, 1))
-        );
-        assert_eq!(
-            lookup("shmget").unwrap().multiplexed(Abi::I386),
-            Some((117, 23))
-        );
+        assert_eq!(lookup("socket").unwrap().multiplexed(Abi::I386), Some((102, 1)));
+        assert_eq!(lookup("shmget").unwrap().multiplexed(Abi::I386), Some((117, 23)));
         assert_eq!(lookup("socket").unwrap().multiplexed(Abi::X86_64), None);
     }
 }

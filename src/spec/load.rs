@@ -1,6 +1,7 @@
 //! Bytes to `Spec`. Legal input that the typed parser refuses is mended first; what is left gets one error that
 //! names the JSON path.
 
+use super::place::path_at;
 use anyhow::{Context, Result, bail};
 use oci_spec::runtime::{Process, Spec};
 use serde::de::DeserializeOwned;
@@ -69,23 +70,57 @@ pub fn parse_process(text: &str, warnings: &mut Vec<String>) -> Result<Process> 
     parse(text, warnings, mend_process)
 }
 
-fn parse<T: DeserializeOwned>(text: &str, warnings: &mut Vec<String>, mend: fn(&mut Value, &mut Vec<String>)) -> Result<T> {
+fn parse<T: DeserializeOwned>(
+    text: &str,
+    warnings: &mut Vec<String>,
+    mend: fn(&mut Value, &mut Vec<String>),
+) -> Result<T> {
     if let Ok(value) = serde_json::from_str(text) {
         return Ok(value);
     }
-    // Slow and exact: say where it is wrong, after taking out what only this parser refuses.
+    // Slow and exact: take out what only this parser refuses, and then say where it is wrong.
     let mut value: Value = serde_json::from_str(text).context("invalid JSON")?;
     mend(&mut value, warnings);
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let path = error.path().to_string();
-        let cause = error.into_inner();
-        if path == "." { anyhow::anyhow!("{cause}") } else { anyhow::anyhow!("{path}: {cause}") }
+    let mended = value.to_string();
+    serde_json::from_str(&mended).map_err(|error: serde_json::Error| {
+        let path = path_at(&mended, error.line(), error.column());
+        let message = error.to_string();
+        let cause = message.split(" at line ").next().unwrap_or_default();
+        if path.is_empty() { anyhow::anyhow!("{cause}") } else { anyhow::anyhow!("{path}: {cause}") }
     })
 }
 
 fn mend_spec(spec: &mut Value, warnings: &mut Vec<String>) {
+    drop_nulls(spec);
     if let Some(process) = spec.get_mut("process") {
         mend_process(process, warnings);
+    }
+    if let Some(linux) = spec.get_mut("linux") {
+        mend_seccomp(linux);
+    }
+}
+
+/// What Go programs write for "nothing", and this parser takes for a wrong type.
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|_, value| !value.is_null());
+            fields.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        _ => {}
+    }
+}
+
+/// A profile without a default action is no profile, as under runc.
+fn mend_seccomp(linux: &mut Value) {
+    let action = linux.pointer("/seccomp/defaultAction").and_then(Value::as_str).unwrap_or_default();
+    let rules = linux.pointer("/seccomp/syscalls").and_then(Value::as_array).is_some_and(|rules| !rules.is_empty());
+    if action.is_empty()
+        && !rules
+        && let Some(linux) = linux.as_object_mut()
+    {
+        linux.remove("seccomp");
     }
 }
 
@@ -133,6 +168,17 @@ mod tests {
         let pids = |spec: Spec| *spec.linux().as_ref().unwrap().resources().as_ref().unwrap().pids();
         assert_eq!(pids(absent.unwrap()), None);
         assert_eq!(pids(zero.unwrap()).unwrap().limit(), 0);
+    }
+
+    #[test]
+    fn what_go_writes_for_nothing_is_nothing() {
+        let (spec, _) = spec(
+            r#"{"ociVersion":"1.0.2","mounts":null,"process":null,
+                "linux":{"seccomp":{"defaultAction":""},"namespaces":[{"type":"pid","path":null}]}}"#,
+        );
+        let spec = spec.unwrap();
+        assert!(spec.process().is_none());
+        assert!(spec.linux().as_ref().unwrap().seccomp().is_none());
     }
 
     #[test]

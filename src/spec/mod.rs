@@ -2,6 +2,7 @@
 
 pub mod ids;
 pub mod load;
+mod place;
 pub mod validate;
 
 pub use load::{Config, load};

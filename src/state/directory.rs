@@ -11,7 +11,7 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 const STAGE: &str = "state";
 const RECORD: &str = "state.json";
@@ -109,7 +109,9 @@ pub struct Directory {
 impl Directory {
     /// Locks it against other commands; the lock ends with the fd.
     pub fn lock(&self) -> Result<()> {
-        match crate::sys::fs::lock(&self.fd, LOCK_WAIT).during(STAGE, || format!("cannot lock {}", self.path.display()))? {
+        match crate::sys::fs::lock(&self.fd, LOCK_WAIT)
+            .during(STAGE, || format!("cannot lock {}", self.path.display()))?
+        {
             true => Ok(()),
             false => bail!("container {} is held by another rt command for more than {LOCK_WAIT} s", self.id),
         }
@@ -127,7 +129,8 @@ impl Directory {
     pub fn write(&self, record: &Record) -> Result<()> {
         let text = serde_json::to_vec(record)?;
         self.write_file(NEW_RECORD, &text)?;
-        renameat(&self.fd, NEW_RECORD, &self.fd, RECORD).during(STAGE, || format!("cannot write {}", self.path.display()))?;
+        renameat(&self.fd, NEW_RECORD, &self.fd, RECORD)
+            .during(STAGE, || format!("cannot write {}", self.path.display()))?;
         Ok(())
     }
 
@@ -147,14 +150,17 @@ impl Directory {
         let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let mut file = File::from(openat(&self.fd, name, flags, Mode::empty())?);
         let mut text = String::with_capacity(2048);
-        file.read_to_string(&mut text).map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EILSEQ)))?;
+        file.read_to_string(&mut text)
+            .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EILSEQ)))?;
         Ok(text)
     }
 
     /// Reads the record; `None` where the container's maker died before it wrote one.
     pub fn read(&self) -> Result<Option<Record>> {
         match self.read_file(RECORD) {
-            Ok(text) => Ok(Some(serde_json::from_str(&text).with_context(|| self.path.join(RECORD).display().to_string())?)),
+            Ok(text) => {
+                Ok(Some(serde_json::from_str(&text).with_context(|| self.path.join(RECORD).display().to_string())?))
+            }
             Err(Errno::ENOENT) => Ok(None),
             Err(errno) => Err(errno).during(STAGE, || format!("cannot read {}", self.path.join(RECORD).display()))?,
         }
@@ -164,7 +170,9 @@ impl Directory {
     pub fn record(&self) -> Result<Record> {
         match self.read()? {
             Some(record) => Ok(record),
-            None => bail!("container does not exist: {} (an unfinished creation; `delete` removes what is left)", self.id),
+            None => {
+                bail!("container does not exist: {} (an unfinished creation; `delete` removes what is left)", self.id)
+            }
         }
     }
 
@@ -192,7 +200,9 @@ impl Directory {
         for name in [rendezvous::NAME, CONFIG, NEW_RECORD, RECORD] {
             match unlinkat(&self.fd, name, UnlinkatFlags::NoRemoveDir) {
                 Ok(()) | Err(Errno::ENOENT) => {}
-                Err(errno) => Err(errno).during(STAGE, || format!("cannot remove {}", self.path.join(name).display()))?,
+                Err(errno) => {
+                    Err(errno).during(STAGE, || format!("cannot remove {}", self.path.join(name).display()))?
+                }
             }
         }
         match std::fs::remove_dir(&self.path) {
@@ -201,10 +211,5 @@ impl Directory {
             }
             _ => Ok(()),
         }
-    }
-
-    /// The path, for messages.
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 }

@@ -2,7 +2,6 @@
 //!
 //! Layouts follow `union bpf_attr` of `include/uapi/linux/bpf.h`: the kernel takes any length and reads what lies beyond
 //! it as zero, so each command passes only the fields it uses.
-#![allow(dead_code)]
 
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -26,16 +25,11 @@ const PROG_DETACH: libc::c_int = 9;
 const PROG_LOAD: libc::c_int = 5;
 const PROG_GET_FD_BY_ID: libc::c_int = 13;
 const OBJ_GET_INFO_BY_FD: libc::c_int = 15;
-const PROG_QUERY: libc::c_int = 16;
 
 const PROG_TYPE_CGROUP_DEVICE: u32 = 15;
 const ATTACH_CGROUP_DEVICE: u32 = 6;
 /// Several programs may sit on one cgroup and below it; an access must pass all of them.
 const F_ALLOW_MULTI: u32 = 1 << 1;
-const F_REPLACE: u32 = 1 << 2;
-
-/// The kernel keeps at most this many programs of one type on one cgroup (`BPF_CGROUP_MAX_PROGS`).
-pub const MAX_PROGRAMS: usize = 64;
 
 #[repr(C)]
 struct LoadAttr {
@@ -59,18 +53,6 @@ struct AttachAttr {
     attach_type: u32,
     attach_flags: u32,
     replace_bpf_fd: u32,
-}
-
-#[repr(C)]
-#[derive(Default)]
-struct QueryAttr {
-    target_fd: u32,
-    attach_type: u32,
-    query_flags: u32,
-    attach_flags: u32,
-    prog_ids: u64,
-    prog_cnt: u32,
-    _pad: u32,
 }
 
 /// `open_flags` lies where `next_id` ends; zero.
@@ -136,29 +118,14 @@ pub fn load_device_program(insns: &[Insn], license: &CStr, name: &str) -> Result
 
 /// Adds `program` to the device programs of `cgroup` (a directory descriptor that is not O_PATH).
 ///
-/// Errors: EPERM where an ancestor holds a program that forbids others, E2BIG beyond [`MAX_PROGRAMS`].
+/// Errors: EPERM where an ancestor holds a program that forbids others, E2BIG beyond 64 of them.
 pub fn attach_device_program(cgroup: BorrowedFd, program: BorrowedFd) -> Result<(), Errno> {
-    attach(cgroup, program, None)
-}
-
-/// Puts `program` in the place of `old` in one step: at no moment is the cgroup without either.
-///
-/// Errors: ENOENT when `old` is not attached to `cgroup` itself.
-pub fn replace_device_program(
-    cgroup: BorrowedFd,
-    program: BorrowedFd,
-    old: BorrowedFd,
-) -> Result<(), Errno> {
-    attach(cgroup, program, Some(old))
-}
-
-fn attach(cgroup: BorrowedFd, program: BorrowedFd, old: Option<BorrowedFd>) -> Result<(), Errno> {
     let mut attr = AttachAttr {
         target_fd: cgroup.as_raw_fd() as u32,
         attach_bpf_fd: program.as_raw_fd() as u32,
         attach_type: ATTACH_CGROUP_DEVICE,
-        attach_flags: F_ALLOW_MULTI | if old.is_some() { F_REPLACE } else { 0 },
-        replace_bpf_fd: old.map_or(0, |fd| fd.as_raw_fd() as u32),
+        attach_flags: F_ALLOW_MULTI,
+        ..AttachAttr::default()
     };
     bpf(PROG_ATTACH, &mut attr).map(drop)
 }
@@ -174,29 +141,9 @@ pub fn detach_device_program(cgroup: BorrowedFd, program: BorrowedFd) -> Result<
     bpf(PROG_DETACH, &mut attr).map(drop)
 }
 
-/// The ids of the device programs attached to `cgroup` itself (ancestors' are not among them), in the order they run.
-pub fn device_programs(cgroup: BorrowedFd) -> Result<Vec<u32>, Errno> {
-    let mut ids = [0u32; MAX_PROGRAMS];
-    let mut attr = QueryAttr {
-        target_fd: cgroup.as_raw_fd() as u32,
-        attach_type: ATTACH_CGROUP_DEVICE,
-        prog_ids: ids.as_mut_ptr() as u64,
-        prog_cnt: MAX_PROGRAMS as u32,
-        ..QueryAttr::default()
-    };
-    bpf(PROG_QUERY, &mut attr)?;
-    Ok(ids[..(attr.prog_cnt as usize).min(MAX_PROGRAMS)].to_vec())
-}
-
 /// A descriptor for the program with this id. Errors: ENOENT when it is gone, EPERM without CAP_SYS_ADMIN.
 pub fn program_by_id(id: u32) -> Result<OwnedFd, Errno> {
-    bpf_fd(
-        PROG_GET_FD_BY_ID,
-        &mut IdAttr {
-            prog_id: id,
-            ..IdAttr::default()
-        },
-    )
+    bpf_fd(PROG_GET_FD_BY_ID, &mut IdAttr { prog_id: id, ..IdAttr::default() })
 }
 
 /// The id of a loaded program, unique until it is freed.

@@ -11,7 +11,6 @@ pub const RESOLVE_BENEATH: u64 = 0x08;
 pub const RESOLVE_IN_ROOT: u64 = 0x10;
 
 pub const PROC_SUPER_MAGIC: i64 = 0x9fa0;
-pub const CGROUP2_SUPER_MAGIC: i64 = 0x6367_7270;
 pub const PID_FS_MAGIC: i64 = 0x5049_4446;
 
 #[repr(C)]
@@ -22,7 +21,13 @@ struct OpenHow {
 }
 
 /// openat2(2); `O_CLOEXEC` is always added. `EAGAIN` (a rename raced with `..`) is tried again, as the manual asks.
-pub fn openat2<P: ?Sized + NixPath>(dir: impl AsFd, path: &P, flags: i32, mode: u32, resolve: u64) -> nix::Result<OwnedFd> {
+pub fn openat2<P: ?Sized + NixPath>(
+    dir: impl AsFd,
+    path: &P,
+    flags: i32,
+    mode: u32,
+    resolve: u64,
+) -> nix::Result<OwnedFd> {
     let how = OpenHow { flags: (flags | libc::O_CLOEXEC) as u32 as u64, mode: u64::from(mode), resolve };
     let dir = dir.as_fd().as_raw_fd();
     let call = |path: &std::ffi::CStr| {

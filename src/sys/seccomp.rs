@@ -1,6 +1,5 @@
 //! seccomp(2).
 // Until the rest of the house calls it.
-#![allow(dead_code)]
 
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::ptr;
@@ -33,14 +32,7 @@ pub(crate) fn install(program: &[sock_filter], flags: u64) -> nix::Result<Option
         filter: program.as_ptr().cast_mut().cast(),
     };
     // SAFETY: fprog points at `len` instructions of the kernel's layout (8 bytes, repr(C)), alive during the call.
-    let answer = unsafe {
-        libc::syscall(
-            libc::SYS_seccomp,
-            SET_MODE_FILTER,
-            flags as libc::c_uint,
-            &raw const fprog,
-        )
-    };
+    let answer = unsafe { libc::syscall(libc::SYS_seccomp, SET_MODE_FILTER, flags as libc::c_uint, &raw const fprog) };
     let answer = Errno::result(answer)?;
     if flags & FLAG_NEW_LISTENER == 0 {
         return Ok(None);
@@ -54,13 +46,6 @@ pub(crate) fn install(program: &[sock_filter], flags: u64) -> nix::Result<Option
 pub(crate) fn flags_known(flags: u64) -> bool {
     let none = ptr::null::<libc::sock_fprog>();
     // SAFETY: the null program makes the call fail before it changes anything.
-    let answer = unsafe {
-        libc::syscall(
-            libc::SYS_seccomp,
-            SET_MODE_FILTER,
-            flags as libc::c_uint,
-            none,
-        )
-    };
+    let answer = unsafe { libc::syscall(libc::SYS_seccomp, SET_MODE_FILTER, flags as libc::c_uint, none) };
     answer == -1 && Errno::last() == Errno::EFAULT
 }

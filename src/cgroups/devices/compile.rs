@@ -95,31 +95,15 @@ struct Assembler {
 
 impl Assembler {
     fn new(common: Access) -> Assembler {
-        Assembler {
-            insns: Vec::new(),
-            common,
-            jumps: Vec::new(),
-            labels: BTreeMap::new(),
-            locals: 0,
-        }
+        Assembler { insns: Vec::new(), common, jumps: Vec::new(), labels: BTreeMap::new(), locals: 0 }
     }
 
     fn emit(&mut self, code: u8, regs: u8, imm: i32) {
-        self.insns.push(Insn {
-            code,
-            regs,
-            off: 0,
-            imm,
-        });
+        self.insns.push(Insn { code, regs, off: 0, imm });
     }
 
     fn load(&mut self, register: u8, offset: i16) {
-        self.insns.push(Insn {
-            code: LOAD_U32,
-            regs: register | CONTEXT << 4,
-            off: offset,
-            imm: 0,
-        });
+        self.insns.push(Insn { code: LOAD_U32, regs: register | CONTEXT << 4, off: offset, imm: 0 });
     }
 
     fn jump_if(&mut self, code: u8, register: u8, imm: i32, label: Label) {
@@ -167,10 +151,7 @@ impl Assembler {
         if !majors.named.is_empty() {
             self.load(MAJOR, 4);
         }
-        let (whole, split): (Vec<_>, Vec<_>) = majors
-            .named
-            .iter()
-            .partition(|(_, minors)| minors.named.is_empty());
+        let (whole, split): (Vec<_>, Vec<_>) = majors.named.iter().partition(|(_, minors)| minors.named.is_empty());
         for (major, minors) in whole {
             self.jump_if(EQUAL, MAJOR, *major as i32, Label::Answer(minors.rest));
         }
@@ -184,17 +165,9 @@ impl Assembler {
                 && minors.named.keys().all(|minor| *minor < 32)
                 && chain_len(minors) > answers(minors).len()
         };
-        let (bits, chains): (Vec<_>, Vec<_>) =
-            split.into_iter().partition(|(_, minors)| joins(minors));
-        let saved: usize = bits
-            .iter()
-            .map(|(_, minors)| chain_len(minors) - answers(minors).len())
-            .sum();
-        let (bits, extra) = if saved > 3 {
-            (bits, Vec::new())
-        } else {
-            (Vec::new(), bits)
-        };
+        let (bits, chains): (Vec<_>, Vec<_>) = split.into_iter().partition(|(_, minors)| joins(minors));
+        let saved: usize = bits.iter().map(|(_, minors)| chain_len(minors) - answers(minors).len()).sum();
+        let (bits, extra) = if saved > 3 { (bits, Vec::new()) } else { (Vec::new(), bits) };
         for (major, minors) in chains.into_iter().chain(extra) {
             let next = self.local();
             self.jump_if(NOT_EQUAL, MAJOR, *major as i32, next);
@@ -219,9 +192,7 @@ impl Assembler {
                     self.jump_if(EQUAL, MINOR, run.first as i32, answer);
                     self.jump_if(EQUAL, MINOR, run.last as i32, answer);
                 }
-                _ if run.last == u32::MAX => {
-                    self.jump_if(ABOVE, MINOR, (run.first - 1) as i32, answer)
-                }
+                _ if run.last == u32::MAX => self.jump_if(ABOVE, MINOR, (run.first - 1) as i32, answer),
                 _ => {
                     let next = self.local();
                     self.jump_if(BELOW, MINOR, run.first as i32, next);
@@ -251,11 +222,7 @@ impl Assembler {
 
     /// Appends the answers that are jumped to and fills in the jumps.
     fn finish(mut self) -> Result<Vec<Insn>> {
-        let mut wanted: Vec<Access> = self
-            .jumps
-            .iter()
-            .filter_map(|(_, label)| answer_of(*label))
-            .collect();
+        let mut wanted: Vec<Access> = self.jumps.iter().filter_map(|(_, label)| answer_of(*label)).collect();
         wanted.sort_unstable();
         wanted.dedup();
         if !wanted.is_empty() {
@@ -276,18 +243,9 @@ impl Assembler {
     /// Partial answers first, then no, then yes, which is the exit alone: the answer stands at 1 until no changes it.
     fn answers(&mut self, wanted: &[Access]) {
         let no = self.common;
-        let partial: Vec<Access> = wanted
-            .iter()
-            .copied()
-            .filter(|a| *a != ALL && *a != no)
-            .collect();
+        let partial: Vec<Access> = wanted.iter().copied().filter(|a| *a != ALL && *a != no).collect();
         let refuses = wanted.contains(&no) || !partial.is_empty();
-        self.drop_last_jump(
-            partial
-                .first()
-                .copied()
-                .unwrap_or(if refuses { no } else { ALL }),
-        );
+        self.drop_last_jump(partial.first().copied().unwrap_or(if refuses { no } else { ALL }));
         for access in partial {
             self.label(Label::Answer(access));
             self.jump_if(ANY_BIT, ASKED, beyond(access), Label::Answer(no));
@@ -311,10 +269,7 @@ impl Assembler {
         {
             self.jumps.pop();
             self.insns.pop();
-            self.labels
-                .values_mut()
-                .filter(|target| **target == here)
-                .for_each(|target| *target -= 1);
+            self.labels.values_mut().filter(|target| **target == here).for_each(|target| *target -= 1);
         }
     }
 }
@@ -351,22 +306,13 @@ fn runs(minors: &Minors) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
     for (minor, access) in &minors.named {
         match runs.last_mut() {
-            Some(run) if run.access == *access && run.last.checked_add(1) == Some(*minor) => {
-                run.last = *minor
-            }
-            _ => runs.push(Run {
-                first: *minor,
-                last: *minor,
-                access: *access,
-            }),
+            Some(run) if run.access == *access && run.last.checked_add(1) == Some(*minor) => run.last = *minor,
+            _ => runs.push(Run { first: *minor, last: *minor, access: *access }),
         }
     }
     runs
 }
 
 fn chain_len(minors: &Minors) -> usize {
-    runs(minors)
-        .iter()
-        .map(|run| if run.first == run.last { 1 } else { 2 })
-        .sum()
+    runs(minors).iter().map(|run| if run.first == run.last { 1 } else { 2 }).sum()
 }

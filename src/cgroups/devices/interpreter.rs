@@ -12,8 +12,7 @@ pub fn run(insns: &[Insn], context: [u32; 3], visited: &mut [bool]) -> bool {
         let insn = insns[at];
         visited[at] = true;
         let (dst, src) = (usize::from(insn.regs & 15), usize::from(insn.regs >> 4));
-        let value =
-            |register: usize| registers[register].expect("a register is read before it is set");
+        let value = |register: usize| registers[register].expect("a register is read before it is set");
         let imm = insn.imm as u32;
         at += 1;
         let taken = match insn.code {

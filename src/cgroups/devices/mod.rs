@@ -43,25 +43,13 @@ struct Rule {
 }
 
 const fn default_device(major: u32, minor: Option<u32>) -> Rule {
-    Rule {
-        allow: true,
-        kind: Some(Kind::Char),
-        major: Some(major),
-        minor,
-        access: ALL,
-    }
+    Rule { allow: true, kind: Some(Kind::Char), major: Some(major), minor, access: ALL }
 }
 
 /// What every container may use, whatever its list says: runc appends the same to each list, and images rely on it.
 /// Making a node is no use without opening it.
 const DEFAULTS: [Rule; 10] = [
-    Rule {
-        allow: true,
-        kind: None,
-        major: None,
-        minor: None,
-        access: MKNOD,
-    },
+    Rule { allow: true, kind: None, major: None, minor: None, access: MKNOD },
     default_device(1, Some(3)),    // null
     default_device(1, Some(5)),    // zero
     default_device(1, Some(7)),    // full
@@ -87,21 +75,18 @@ impl Program {
     pub fn new(rules: &[LinuxDeviceCgroup]) -> Result<Option<Program>> {
         let mut list = Vec::with_capacity(rules.len() + DEFAULTS.len());
         for (index, rule) in rules.iter().enumerate() {
-            list.push(
-                read_rule(rule).with_context(|| format!("linux.resources.devices[{index}]"))?,
-            );
+            list.push(read_rule(rule).with_context(|| format!("linux.resources.devices[{index}]"))?);
         }
         list.extend(DEFAULTS);
         let table = Table::new(&list);
         if table.allows_all() {
             return Ok(None);
         }
-        Ok(Some(Program {
-            insns: compile::compile(&table)?,
-        }))
+        Ok(Some(Program { insns: compile::compile(&table)? }))
     }
 
     /// The number of instructions.
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.insns.len()
     }
@@ -114,10 +99,7 @@ fn read_rule(rule: &LinuxDeviceCgroup) -> Result<Rule> {
         Some(LinuxDeviceType::C) => Some(Kind::Char),
         Some(LinuxDeviceType::U | LinuxDeviceType::P) => bail!("type must be a, b or c"),
     };
-    let (major, minor) = (
-        number(rule.major(), "major")?,
-        number(rule.minor(), "minor")?,
-    );
+    let (major, minor) = (number(rule.major(), "major")?, number(rule.minor(), "minor")?);
     let text = rule.access().as_deref().unwrap_or_default();
     let mut access = 0;
     for letter in text.chars() {
@@ -130,13 +112,7 @@ fn read_rule(rule: &LinuxDeviceCgroup) -> Result<Rule> {
     }
     // An absent access is all of it, as with runc; engines send it so in their deny-all.
     let access = if text.is_empty() { ALL } else { access };
-    Ok(Rule {
-        allow: rule.allow(),
-        kind,
-        major,
-        minor,
-        access,
-    })
+    Ok(Rule { allow: rule.allow(), kind, major, minor, access })
 }
 
 /// Absent and -1 both mean any number (runc's convention, which engines use).

@@ -33,11 +33,7 @@ pub struct Table {
 impl Minors {
     fn apply(&mut self, rule: &Rule) {
         let set = |access: &mut Access| {
-            *access = if rule.allow {
-                *access | rule.access
-            } else {
-                *access & !rule.access
-            };
+            *access = if rule.allow { *access | rule.access } else { *access & !rule.access };
         };
         match rule.minor {
             Some(minor) => set(self.named.entry(minor).or_insert(self.rest)),
@@ -62,22 +58,12 @@ impl Majors {
     /// Later rules win for the bits they name; a rule for all majors touches those named before it too.
     fn new(rules: &[Rule], kind: Kind) -> Majors {
         let mut majors = Majors::default();
-        for rule in rules
-            .iter()
-            .filter(|rule| rule.kind.is_none_or(|named| named == kind))
-        {
+        for rule in rules.iter().filter(|rule| rule.kind.is_none_or(|named| named == kind)) {
             match rule.major {
-                Some(major) => majors
-                    .named
-                    .entry(major)
-                    .or_insert_with(|| majors.rest.clone())
-                    .apply(rule),
+                Some(major) => majors.named.entry(major).or_insert_with(|| majors.rest.clone()).apply(rule),
                 None => {
                     majors.rest.apply(rule);
-                    majors
-                        .named
-                        .values_mut()
-                        .for_each(|minors| minors.apply(rule));
+                    majors.named.values_mut().for_each(|minors| minors.apply(rule));
                 }
             }
         }
@@ -90,10 +76,7 @@ impl Majors {
 
     /// Every answer there is, each at least once.
     fn values(&self) -> impl Iterator<Item = Access> {
-        self.named
-            .values()
-            .chain([&self.rest])
-            .flat_map(Minors::values)
+        self.named.values().chain([&self.rest]).flat_map(Minors::values)
     }
 
     /// The one answer, where there is only one.
@@ -104,18 +87,12 @@ impl Majors {
 
 impl Table {
     pub fn new(rules: &[Rule]) -> Table {
-        Table {
-            block: Majors::new(rules, Kind::Block),
-            char: Majors::new(rules, Kind::Char),
-        }
+        Table { block: Majors::new(rules, Kind::Block), char: Majors::new(rules, Kind::Char) }
     }
 
     /// What is allowed on every device.
     pub fn common(&self) -> Access {
-        self.block
-            .values()
-            .chain(self.char.values())
-            .fold(ALL, |all, access| all & access)
+        self.block.values().chain(self.char.values()).fold(ALL, |all, access| all & access)
     }
 
     pub fn allows_all(&self) -> bool {

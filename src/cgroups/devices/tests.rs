@@ -11,15 +11,8 @@ fn naive(rules: &[Rule], kind: Kind, major: u32, minor: u32, asked: Access) -> b
     let mut allowed = 0;
     for rule in rules {
         let names = |field: Option<u32>, value: u32| field.is_none_or(|field| field == value);
-        if rule.kind.is_none_or(|named| named == kind)
-            && names(rule.major, major)
-            && names(rule.minor, minor)
-        {
-            allowed = if rule.allow {
-                allowed | rule.access
-            } else {
-                allowed & !rule.access
-            };
+        if rule.kind.is_none_or(|named| named == kind) && names(rule.major, major) && names(rule.minor, minor) {
+            allowed = if rule.allow { allowed | rule.access } else { allowed & !rule.access };
         }
     }
     allowed != 0 && asked & !allowed == 0
@@ -27,15 +20,9 @@ fn naive(rules: &[Rule], kind: Kind, major: u32, minor: u32, asked: Access) -> b
 
 /// Every number a rule names, its neighbours and some far ones.
 fn interesting(named: impl Iterator<Item = Option<u32>>) -> Vec<u32> {
-    let mut numbers: BTreeSet<u32> =
-        [0, 1, 31, 32, 63, 4095, 0x7fff_ffff, 0x8000_0000, u32::MAX].into();
+    let mut numbers: BTreeSet<u32> = [0, 1, 31, 32, 63, 4095, 0x7fff_ffff, 0x8000_0000, u32::MAX].into();
     for number in named.flatten() {
-        numbers.extend([
-            number.saturating_sub(1),
-            number,
-            number.saturating_add(1),
-            number ^ 32,
-        ]);
+        numbers.extend([number.saturating_sub(1), number, number.saturating_add(1), number ^ 32]);
     }
     numbers.into_iter().collect()
 }
@@ -52,18 +39,12 @@ fn check(rules: &[Rule]) -> usize {
                     let context = [u32::from(asked) << 16 | bit, major, minor];
                     let answer = interpreter::run(&insns, context, &mut visited);
                     let expected = naive(rules, kind, major, minor, asked);
-                    assert_eq!(
-                        answer, expected,
-                        "{kind:?} {major}:{minor} {asked} of {rules:?}: {insns:x?}"
-                    );
+                    assert_eq!(answer, expected, "{kind:?} {major}:{minor} {asked} of {rules:?}: {insns:x?}");
                 }
             }
         }
     }
-    assert!(
-        visited.iter().all(|seen| *seen),
-        "dead code for {rules:?}: {visited:?} {insns:x?}"
-    );
+    assert!(visited.iter().all(|seen| *seen), "dead code for {rules:?}: {visited:?} {insns:x?}");
     insns.len()
 }
 
@@ -86,15 +67,7 @@ impl Random {
         Rule {
             allow: self.below(3) != 0,
             kind: self.pick(&[None, Some(Kind::Block), Some(Kind::Char), Some(Kind::Char)]),
-            major: self.pick(&[
-                None,
-                Some(0),
-                Some(1),
-                Some(1),
-                Some(5),
-                Some(10),
-                Some(u32::MAX),
-            ]),
+            major: self.pick(&[None, Some(0), Some(1), Some(1), Some(5), Some(10), Some(u32::MAX)]),
             minor: self.pick(&[
                 None,
                 Some(0),
@@ -156,13 +129,7 @@ fn customary_lists_are_short() {
 #[test]
 fn neighbours_are_one_range() {
     let mut rules: Vec<Rule> = (0..256)
-        .map(|minor| Rule {
-            allow: true,
-            kind: Some(Kind::Block),
-            major: Some(7),
-            minor: Some(minor),
-            access: ALL,
-        })
+        .map(|minor| Rule { allow: true, kind: Some(Kind::Block), major: Some(7), minor: Some(minor), access: ALL })
         .collect();
     rules.extend(DEFAULTS);
     assert!(check(&rules) <= 26);
@@ -170,8 +137,7 @@ fn neighbours_are_one_range() {
 
 #[test]
 fn a_privileged_container_needs_no_program() {
-    let rules: Vec<LinuxDeviceCgroup> =
-        serde_json::from_str(r#"[{"allow":true,"access":"rwm"}]"#).unwrap();
+    let rules: Vec<LinuxDeviceCgroup> = serde_json::from_str(r#"[{"allow":true,"access":"rwm"}]"#).unwrap();
     assert_eq!(Program::new(&rules).unwrap(), None);
     assert!(Program::new(&[]).unwrap().is_some());
 }
@@ -179,18 +145,9 @@ fn a_privileged_container_needs_no_program() {
 #[test]
 fn faulty_rules_are_named() {
     let cases = [
-        (
-            r#"[{"allow":true},{"allow":true,"type":"p"}]"#,
-            "linux.resources.devices[1]: type must be a, b or c",
-        ),
-        (
-            r#"[{"allow":true,"access":"rx"}]"#,
-            r#"linux.resources.devices[0]: access "rx" may hold only r, w and m"#,
-        ),
-        (
-            r#"[{"allow":true,"major":-2}]"#,
-            "linux.resources.devices[0]: major -2 is not a device number",
-        ),
+        (r#"[{"allow":true},{"allow":true,"type":"p"}]"#, "linux.resources.devices[1]: type must be a, b or c"),
+        (r#"[{"allow":true,"access":"rx"}]"#, r#"linux.resources.devices[0]: access "rx" may hold only r, w and m"#),
+        (r#"[{"allow":true,"major":-2}]"#, "linux.resources.devices[0]: major -2 is not a device number"),
     ];
     for (json, text) in cases {
         let rules: Vec<LinuxDeviceCgroup> = serde_json::from_str(json).unwrap();
@@ -201,19 +158,8 @@ fn faulty_rules_are_named() {
 #[test]
 fn too_many_rules_are_an_error() {
     let rules: Vec<Rule> = (0..6000)
-        .map(|n| Rule {
-            allow: true,
-            kind: Some(Kind::Char),
-            major: Some(n),
-            minor: Some(n),
-            access: ALL,
-        })
+        .map(|n| Rule { allow: true, kind: Some(Kind::Char), major: Some(n), minor: Some(n), access: ALL })
         .collect();
-    let text = compile::compile(&Table::new(&rules))
-        .unwrap_err()
-        .to_string();
-    assert!(
-        text.starts_with("linux.resources.devices: the rules need a program of"),
-        "{text}"
-    );
+    let text = compile::compile(&Table::new(&rules)).unwrap_err().to_string();
+    assert!(text.starts_with("linux.resources.devices: the rules need a program of"), "{text}");
 }

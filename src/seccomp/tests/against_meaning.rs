@@ -32,21 +32,13 @@ fn listed(profile: &Value, abi: Abi) -> bool {
         Abi::I386 => "SCMP_ARCH_X86",
         _ => "SCMP_ARCH_X32",
     };
-    profile["architectures"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .any(|a| a == name)
+    profile["architectures"].as_array().unwrap().iter().any(|a| a == name)
 }
 
 /// The rules for a number in the order of the profile.
 fn rules(profile: &Value, abi: Abi, number: u32) -> Vec<Rule> {
     let default = ret(&profile["defaultAction"], &profile["defaultErrnoRet"]);
-    let width = if abi == Abi::X86_64 {
-        u64::MAX
-    } else {
-        0xffff_ffff
-    };
+    let width = if abi == Abi::X86_64 { u64::MAX } else { 0xffff_ffff };
     let mut found = Vec::new();
     for entry in profile["syscalls"].as_array().unwrap() {
         let ret = ret(&entry["action"], &entry["errnoRet"]);
@@ -54,36 +46,15 @@ fn rules(profile: &Value, abi: Abi, number: u32) -> Vec<Rule> {
         let mut conds: Vec<_> = args
             .iter()
             .map(|arg| {
-                let (value, two) = (
-                    arg["value"].as_u64().unwrap(),
-                    arg["valueTwo"].as_u64().unwrap_or(0),
-                );
-                let op = arg["op"]
-                    .as_str()
-                    .unwrap()
-                    .strip_prefix("SCMP_CMP_")
-                    .unwrap()
-                    .to_string();
-                let two = if op == "MASKED_EQ" {
-                    two & value & width
-                } else {
-                    0
-                };
-                (
-                    arg["index"].as_u64().unwrap() as usize,
-                    op,
-                    value & width,
-                    two,
-                )
+                let (value, two) = (arg["value"].as_u64().unwrap(), arg["valueTwo"].as_u64().unwrap_or(0));
+                let op = arg["op"].as_str().unwrap().strip_prefix("SCMP_CMP_").unwrap().to_string();
+                let two = if op == "MASKED_EQ" { two & value & width } else { 0 };
+                (arg["index"].as_u64().unwrap() as usize, op, value & width, two)
             })
             .collect();
         let twice = (0..6).any(|i| conds.iter().filter(|c| c.0 == i).count() > 1);
         conds.sort_by_key(|c| c.0);
-        let mut alternatives = if twice {
-            args_apart(&args, width)
-        } else {
-            vec![conds]
-        };
+        let mut alternatives = if twice { args_apart(&args, width) } else { vec![conds] };
         for conds in &mut alternatives {
             conds.retain(|c| c.1 != "MASKED_EQ" || c.2 != 0);
         }
@@ -98,13 +69,8 @@ fn rules(profile: &Value, abi: Abi, number: u32) -> Vec<Rule> {
                     conds.insert(0, (0, "EQ".into(), sub, 0));
                     found.push(Rule { conds, ret });
                 }
-                if crate::seccomp::syscalls::lookup(name).and_then(|c| c.number(abi))
-                    == Some(number)
-                {
-                    found.push(Rule {
-                        conds: conds.clone(),
-                        ret,
-                    });
+                if crate::seccomp::syscalls::lookup(name).and_then(|c| c.number(abi)) == Some(number) {
+                    found.push(Rule { conds: conds.clone(), ret });
                 }
             }
         }
@@ -115,22 +81,10 @@ fn rules(profile: &Value, abi: Abi, number: u32) -> Vec<Rule> {
 
 fn args_apart(args: &[&Value], width: u64) -> Vec<Vec<(usize, String, u64, u64)>> {
     let one = |arg: &&Value| {
-        let (value, two) = (
-            arg["value"].as_u64().unwrap(),
-            arg["valueTwo"].as_u64().unwrap_or(0),
-        );
+        let (value, two) = (arg["value"].as_u64().unwrap(), arg["valueTwo"].as_u64().unwrap_or(0));
         let op = arg["op"].as_str().unwrap()[9..].to_string();
-        let two = if op == "MASKED_EQ" {
-            two & value & width
-        } else {
-            0
-        };
-        vec![(
-            arg["index"].as_u64().unwrap() as usize,
-            op,
-            value & width,
-            two,
-        )]
+        let two = if op == "MASKED_EQ" { two & value & width } else { 0 };
+        vec![(arg["index"].as_u64().unwrap() as usize, op, value & width, two)]
     };
     args.iter().map(one).collect()
 }
@@ -169,28 +123,12 @@ fn particular(a: &Rule, b: &Rule, all: &[Rule]) -> Ordering {
         "LT" | "LE" => 1,
         _ => 2,
     };
-    let first = |c| {
-        all.iter()
-            .flat_map(|rule| &rule.conds)
-            .position(|other| other == c)
-    };
+    let first = |c| all.iter().flat_map(|rule| &rule.conds).position(|other| other == c);
     for (x, y) in a.conds.iter().zip(&b.conds) {
-        let (v, w) = if x.1 == "MASKED_EQ" {
-            (x.3, y)
-        } else {
-            (x.2, y)
-        };
+        let (v, w) = if x.1 == "MASKED_EQ" { (x.3, y) } else { (x.2, y) };
         let w = if w.1 == "MASKED_EQ" { w.3 } else { w.2 };
-        let by_value = if class(&x.1) == 1 {
-            v.cmp(&w)
-        } else {
-            w.cmp(&v)
-        };
-        let order =
-            y.0.cmp(&x.0)
-                .then(class(&x.1).cmp(&class(&y.1)))
-                .then(by_value)
-                .then(first(x).cmp(&first(y)));
+        let by_value = if class(&x.1) == 1 { v.cmp(&w) } else { w.cmp(&v) };
+        let order = y.0.cmp(&x.0).then(class(&x.1).cmp(&class(&y.1))).then(by_value).then(first(x).cmp(&first(y)));
         if order != Ordering::Equal {
             return order;
         }
@@ -205,10 +143,7 @@ fn effective(all: &[Rule]) -> Option<Vec<Rule>> {
     }
     let mut kept: Vec<Rule> = Vec::new();
     for rule in all {
-        if kept
-            .iter()
-            .any(|k| k.conds == rule.conds && k.ret != rule.ret)
-        {
+        if kept.iter().any(|k| k.conds == rule.conds && k.ret != rule.ret) {
             return None;
         }
         if !kept.iter().any(|k| rule.conds.starts_with(&k.conds)) {
@@ -225,19 +160,12 @@ pub(super) fn meaning(profile: &Value, abi: Abi, number: u32, args: &[u64; 6]) -
         return 0;
     }
     let all = effective(&rules(profile, abi, number)).expect("the profile was accepted");
-    let width = if abi == Abi::X86_64 {
-        u64::MAX
-    } else {
-        0xffff_ffff
-    };
+    let width = if abi == Abi::X86_64 { u64::MAX } else { 0xffff_ffff };
     let matching = all.iter().filter(|rule| holds(rule, args, width));
     if let Some(rule) = matching.min_by(|a, b| particular(a, b, &all)) {
         return rule.ret;
     }
-    let passes = matches!(
-        default & 0xffff_0000,
-        0x7fff_0000 | 0x7ffc_0000 | 0x7ff0_0000 | 0x7fc0_0000
-    );
+    let passes = matches!(default & 0xffff_0000, 0x7fff_0000 | 0x7ffc_0000 | 0x7ff0_0000 | 0x7fc0_0000);
     match newest(profile, abi) {
         Some(newest) if number > newest && !passes => 0x0005_0026,
         _ => default,
@@ -262,17 +190,7 @@ const NAMES: [&str; 15] = [
     "no_such_call",
 ];
 const OPS: [&str; 7] = ["EQ", "NE", "LT", "LE", "GT", "GE", "MASKED_EQ"];
-const ACTIONS: [&str; 9] = [
-    "ALLOW",
-    "ERRNO",
-    "KILL",
-    "KILL_PROCESS",
-    "KILL_THREAD",
-    "LOG",
-    "NOTIFY",
-    "TRACE",
-    "TRAP",
-];
+const ACTIONS: [&str; 9] = ["ALLOW", "ERRNO", "KILL", "KILL_PROCESS", "KILL_THREAD", "LOG", "NOTIFY", "TRACE", "TRAP"];
 const VALUES: [u64; 16] = [
     0,
     1,
@@ -303,23 +221,12 @@ fn random_profile(random: &mut Random) -> Value {
     };
     let mut profile = json!({"listenerPath": "/run/agent.sock"});
     action(random, &mut profile, "defaultAction", "defaultErrnoRet");
-    let names = [
-        "SCMP_ARCH_X86",
-        "SCMP_ARCH_X32",
-        "SCMP_ARCH_X86_64",
-        "SCMP_ARCH_S390X",
-    ];
-    profile["architectures"] = names
-        .iter()
-        .filter(|_| random.below(3) > 0)
-        .copied()
-        .collect();
+    let names = ["SCMP_ARCH_X86", "SCMP_ARCH_X32", "SCMP_ARCH_X86_64", "SCMP_ARCH_S390X"];
+    profile["architectures"] = names.iter().filter(|_| random.below(3) > 0).copied().collect();
     let entries = random.below(9);
     profile["syscalls"] = (0..entries)
         .map(|_| {
-            let names: Vec<_> = (0..1 + random.below(3))
-                .map(|_| random.one(&NAMES))
-                .collect();
+            let names: Vec<_> = (0..1 + random.below(3)).map(|_| random.one(&NAMES)).collect();
             let mut entry = json!({"names": names});
             action(random, &mut entry, "action", "errnoRet");
             let count = random.one(&[0, 1, 1, 1, 2, 2, 3]);
@@ -332,22 +239,12 @@ fn random_profile(random: &mut Random) -> Value {
 
 fn random_arg(random: &mut Random) -> Value {
     let op = random.one(&OPS);
-    let value = if random.below(8) == 0 {
-        random.next()
-    } else {
-        random.one(&VALUES)
-    };
+    let value = if random.below(8) == 0 { random.next() } else { random.one(&VALUES) };
     let mut arg = json!({
         "index": random.one(&[0, 0, 1, 2, 5]), "op": format!("SCMP_CMP_{op}"), "value": value,
     });
     if op == "MASKED_EQ" && random.below(4) > 0 {
-        arg["valueTwo"] = (random.one(&VALUES)
-            & if random.below(2) == 0 {
-                value
-            } else {
-                u64::MAX
-            })
-        .into();
+        arg["valueTwo"] = (random.one(&VALUES) & if random.below(2) == 0 { value } else { u64::MAX }).into();
     }
     arg
 }
@@ -360,29 +257,17 @@ fn programs_mean_what_profiles_say() {
         let profile = random_profile(&mut random);
         let abis = [Abi::X86_64, Abi::I386, Abi::X32];
         let numbers = |abi: Abi| {
-            let named = NAMES
-                .iter()
-                .filter_map(move |name| crate::seccomp::syscalls::lookup(name)?.number(abi));
-            let next = [
-                newest(&profile, abi).map_or(abi.base(), |n| n + 1),
-                abi.base() + 7,
-                abi.base() + 470,
-            ];
+            let named = NAMES.iter().filter_map(move |name| crate::seccomp::syscalls::lookup(name)?.number(abi));
+            let next = [newest(&profile, abi).map_or(abi.base(), |n| n + 1), abi.base() + 7, abi.base() + 470];
             named.chain(next).collect::<Vec<_>>()
         };
         let filter = match compiled(&profile) {
             Ok(filter) => filter,
             Err(e) => {
                 let contradicts = |abi: Abi| {
-                    listed(&profile, abi)
-                        && numbers(abi)
-                            .iter()
-                            .any(|&n| effective(&rules(&profile, abi, n)).is_none())
+                    listed(&profile, abi) && numbers(abi).iter().any(|&n| effective(&rules(&profile, abi, n)).is_none())
                 };
-                assert!(
-                    e.to_string().contains("contradicts") && abis.into_iter().any(contradicts),
-                    "{e} {profile}"
-                );
+                assert!(e.to_string().contains("contradicts") && abis.into_iter().any(contradicts), "{e} {profile}");
                 refused += 1;
                 continue;
             }
@@ -397,10 +282,7 @@ fn programs_mean_what_profiles_say() {
                     }
                     let got = answer(&filter.program, abi, number, args);
                     let want = meaning(&profile, abi, number, &args);
-                    assert_eq!(
-                        got, want,
-                        "{abi:?} {number:#x} {args:x?}: {got:#x}, should be {want:#x}\n{profile}"
-                    );
+                    assert_eq!(got, want, "{abi:?} {number:#x} {args:x?}: {got:#x}, should be {want:#x}\n{profile}");
                     checked += 1;
                 }
             }

@@ -27,11 +27,7 @@ fn compiled(profile: &Value) -> anyhow::Result<Filter> {
 }
 
 fn answer(program: &[sock_filter], abi: Abi, number: u32, args: [u64; 6]) -> u32 {
-    let data = Data {
-        number,
-        arch: abi.audit_arch(),
-        args,
-    };
+    let data = Data { number, arch: abi.audit_arch(), args };
     run(program, &data).expect("the program is well-formed")
 }
 
@@ -52,9 +48,7 @@ fn assert_valid(program: &[sock_filter]) {
 }
 
 fn checked_in(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("integration/seccomp")
-        .join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("integration/seccomp").join(name);
     std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
@@ -76,9 +70,7 @@ fn template(engine: &str) -> Option<Value> {
 fn resolve(template: &Value, arch: &str, caps: &[&str]) -> Value {
     let list = |entry: &Value, key: &str, what: &str| -> Vec<String> {
         let list = entry[key][what].as_array().cloned().unwrap_or_default();
-        list.iter()
-            .map(|v| v.as_str().expect("a name").to_string())
-            .collect()
+        list.iter().map(|v| v.as_str().expect("a name").to_string()).collect()
     };
     let has = |cap: &String| caps.contains(&cap.as_str());
     let wanted = |entry: &&Value| {
@@ -88,13 +80,7 @@ fn resolve(template: &Value, arch: &str, caps: &[&str]) -> Value {
             && list(entry, "includes", "caps").iter().all(has)
             && !list(entry, "excludes", "caps").iter().any(has)
     };
-    let syscalls: Vec<_> = template["syscalls"]
-        .as_array()
-        .expect("syscalls")
-        .iter()
-        .filter(wanted)
-        .cloned()
-        .collect();
+    let syscalls: Vec<_> = template["syscalls"].as_array().expect("syscalls").iter().filter(wanted).cloned().collect();
     let architectures = match arch {
         "arm64" => ["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"].as_slice(),
         _ => ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"].as_slice(),
@@ -144,24 +130,9 @@ fn boundaries(profile: &Value) -> Vec<u64> {
     let mut values = vec![0, 1, u64::MAX, 1 << 32];
     for entry in profile["syscalls"].as_array().into_iter().flatten() {
         for arg in entry["args"].as_array().into_iter().flatten() {
-            for v in [
-                arg["value"].as_u64().unwrap(),
-                arg["valueTwo"].as_u64().unwrap_or(0),
-            ] {
-                values.extend([
-                    v,
-                    v.wrapping_sub(1),
-                    v.wrapping_add(1),
-                    v ^ (1 << 32),
-                    v ^ (1 << 63),
-                    !v,
-                ]);
-                values.extend([
-                    v & 0xffff_ffff,
-                    v | 0xffff_ffff,
-                    v ^ (1 << 31),
-                    v.wrapping_add(1 << 32),
-                ]);
+            for v in [arg["value"].as_u64().unwrap(), arg["valueTwo"].as_u64().unwrap_or(0)] {
+                values.extend([v, v.wrapping_sub(1), v.wrapping_add(1), v ^ (1 << 32), v ^ (1 << 63), !v]);
+                values.extend([v & 0xffff_ffff, v | 0xffff_ffff, v ^ (1 << 31), v.wrapping_add(1 << 32)]);
             }
         }
     }
@@ -188,11 +159,7 @@ fn newest(profile: &Value, abi: Abi) -> Option<u32> {
     let entries = profile["syscalls"].as_array().into_iter().flatten();
     let names = entries.flat_map(|entry| entry["names"].as_array().into_iter().flatten());
     let calls = names.filter_map(|name| super::syscalls::lookup(name.as_str().unwrap()));
-    let numbers = |call: Call| {
-        call.number(abi)
-            .into_iter()
-            .chain(call.multiplexed(abi).map(|(number, _)| number))
-    };
+    let numbers = |call: Call| call.number(abi).into_iter().chain(call.multiplexed(abi).map(|(number, _)| number));
     calls.flat_map(numbers).max()
 }
 

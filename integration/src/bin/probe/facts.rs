@@ -9,11 +9,7 @@ fn read(path: &str) -> Result<String, String> {
 }
 
 fn check(what: &str, result: i64) -> Result<i64, String> {
-    if result < 0 {
-        of(what, Err(io::Error::last_os_error()))
-    } else {
-        Ok(result)
-    }
+    if result < 0 { of(what, Err(io::Error::last_os_error())) } else { Ok(result) }
 }
 
 pub fn mounts(args: &[String]) -> Outcome {
@@ -23,10 +19,7 @@ pub fn mounts(args: &[String]) -> Outcome {
         return Ok(());
     };
     // A later mount covers an earlier one.
-    match all
-        .lines()
-        .rfind(|line| line.split(' ').nth(4) == Some(path))
-    {
+    match all.lines().rfind(|line| line.split(' ').nth(4) == Some(path)) {
         Some(line) => println!("{line}"),
         None => println!("none"),
     }
@@ -54,19 +47,10 @@ pub fn seccomp(_: &[String]) -> Outcome {
 pub fn id(_: &[String]) -> Outcome {
     let all = read("/proc/self/status")?;
     let line = |key: &str| {
-        let found = all
-            .lines()
-            .find_map(|line| line.strip_prefix(key))
-            .unwrap_or_default();
+        let found = all.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default();
         found.split_whitespace().collect::<Vec<_>>().join(",")
     };
-    println!(
-        "uid={} gid={} groups={} umask={}",
-        line("Uid:"),
-        line("Gid:"),
-        line("Groups:"),
-        line("Umask:")
-    );
+    println!("uid={} gid={} groups={} umask={}", line("Uid:"), line("Gid:"), line("Groups:"), line("Umask:"));
     Ok(())
 }
 
@@ -91,28 +75,17 @@ const LIMITS: &[(&str, u32)] = &[
 
 pub fn limits(_: &[String]) -> Outcome {
     for (name, number) in LIMITS {
-        let mut limit = libc::rlimit64 {
-            rlim_cur: 0,
-            rlim_max: 0,
-        };
+        let mut limit = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
         // SAFETY: the last pointer is to a live rlimit64, which the kernel fills; the others may be null.
         let result = unsafe { libc::syscall(libc::SYS_prlimit64, 0, *number, 0usize, &mut limit) };
         check(name, result)?;
-        println!(
-            "{name} {} {}",
-            amount(limit.rlim_cur),
-            amount(limit.rlim_max)
-        );
+        println!("{name} {} {}", amount(limit.rlim_cur), amount(limit.rlim_max));
     }
     Ok(())
 }
 
 fn amount(value: u64) -> String {
-    if value == u64::MAX {
-        "unlimited".to_owned()
-    } else {
-        value.to_string()
-    }
+    if value == u64::MAX { "unlimited".to_owned() } else { value.to_string() }
 }
 
 pub fn namespaces(_: &[String]) -> Outcome {
@@ -135,10 +108,7 @@ pub fn domainname(_: &[String]) -> Outcome {
 
 pub fn sysctl(args: &[String]) -> Outcome {
     for name in args {
-        print!(
-            "{}",
-            read(&format!("/proc/sys/{}", name.replace('.', "/")))?
-        );
+        print!("{}", read(&format!("/proc/sys/{}", name.replace('.', "/")))?);
     }
     Ok(())
 }
@@ -147,28 +117,15 @@ pub fn keyring(_: &[String]) -> Outcome {
     let mut text = [0u8; 256];
     let (describe, session) = (6, -3);
     // SAFETY: the kernel writes at most the given length into the buffer.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_keyctl,
-            describe,
-            session,
-            text.as_mut_ptr(),
-            text.len(),
-        )
-    };
+    let result = unsafe { libc::syscall(libc::SYS_keyctl, describe, session, text.as_mut_ptr(), text.len()) };
     let length = check("keyctl", result)? as usize;
-    println!(
-        "{}",
-        String::from_utf8_lossy(&text[..length.saturating_sub(1).min(text.len())])
-    );
+    println!("{}", String::from_utf8_lossy(&text[..length.saturating_sub(1).min(text.len())]));
     Ok(())
 }
 
 pub fn ioprio(_: &[String]) -> Outcome {
     // SAFETY: takes integers only; 1 is IOPRIO_WHO_PROCESS, 0 this process.
-    let value = check("ioprio_get", unsafe {
-        libc::syscall(libc::SYS_ioprio_get, 1, 0)
-    })?;
+    let value = check("ioprio_get", unsafe { libc::syscall(libc::SYS_ioprio_get, 1, 0) })?;
     println!("{} {}", value >> 13, value & 0x1fff);
     Ok(())
 }
@@ -177,18 +134,11 @@ pub fn sched(_: &[String]) -> Outcome {
     // SAFETY: all zeroes is a valid sched_param: it is made of integers.
     let mut param: libc::sched_param = unsafe { std::mem::zeroed() };
     // SAFETY: takes an integer only.
-    let policy = check("sched_getscheduler", unsafe {
-        libc::syscall(libc::SYS_sched_getscheduler, 0)
-    })?;
+    let policy = check("sched_getscheduler", unsafe { libc::syscall(libc::SYS_sched_getscheduler, 0) })?;
     // SAFETY: the pointer is to a live sched_param, which the kernel fills.
-    check("sched_getparam", unsafe {
-        libc::syscall(libc::SYS_sched_getparam, 0, &mut param)
-    })?;
+    check("sched_getparam", unsafe { libc::syscall(libc::SYS_sched_getparam, 0, &mut param) })?;
     // SAFETY: takes integers only; the raw call answers 20 - nice.
-    let nice = 20
-        - check("getpriority", unsafe {
-            libc::syscall(libc::SYS_getpriority, 0, 0)
-        })?;
+    let nice = 20 - check("getpriority", unsafe { libc::syscall(libc::SYS_getpriority, 0, 0) })?;
     println!("{policy} {} {nice}", param.sched_priority);
     Ok(())
 }
@@ -210,19 +160,12 @@ pub fn oom_score(_: &[String]) -> Outcome {
 
 pub fn time(_: &[String]) -> Outcome {
     let seconds = |clock| {
-        let mut now = libc::timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
+        let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         // SAFETY: the pointer is to a live timespec, which the kernel fills.
         unsafe { libc::clock_gettime(clock, &mut now) };
         now.tv_sec
     };
-    println!(
-        "{} {}",
-        seconds(libc::CLOCK_MONOTONIC),
-        seconds(libc::CLOCK_BOOTTIME)
-    );
+    println!("{} {}", seconds(libc::CLOCK_MONOTONIC), seconds(libc::CLOCK_BOOTTIME));
     Ok(())
 }
 
@@ -233,26 +176,14 @@ pub fn timens_offsets(_: &[String]) -> Outcome {
 
 pub fn label(args: &[String]) -> Outcome {
     let file = args.first().map_or("current", String::as_str);
-    println!(
-        "{}",
-        read(&format!("/proc/self/attr/{file}"))?.trim_end_matches(['\0', '\n'])
-    );
+    println!("{}", read(&format!("/proc/self/attr/{file}"))?.trim_end_matches(['\0', '\n']));
     Ok(())
 }
 
 pub fn tty(args: &[String]) -> Outcome {
-    let last = if args.is_empty() {
-        2
-    } else {
-        arg(args, 0, "FD")?.parse().unwrap_or(2)
-    };
+    let last = if args.is_empty() { 2 } else { arg(args, 0, "FD")?.parse().unwrap_or(2) };
     for fd in 0..=last {
-        let mut size = libc::winsize {
-            ws_row: 0,
-            ws_col: 0,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        };
+        let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
         // SAFETY: the pointer is to a live winsize, which the kernel fills if the descriptor is a terminal.
         let is_tty = unsafe { libc::ioctl(fd, libc::TIOCGWINSZ as _, &mut size) } == 0;
         if is_tty {

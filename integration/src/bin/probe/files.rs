@@ -13,10 +13,7 @@ pub fn cat(args: &[String]) -> Outcome {
         of("standard input", io::stdin().read_to_end(&mut content))?;
     }
     for path in args {
-        of(
-            path,
-            File::open(path).and_then(|mut file| file.read_to_end(&mut content)),
-        )?;
+        of(path, File::open(path).and_then(|mut file| file.read_to_end(&mut content)))?;
     }
     of("standard output", io::stdout().write_all(&content))
 }
@@ -29,24 +26,14 @@ pub fn write(args: &[String]) -> Outcome {
 pub fn append(args: &[String]) -> Outcome {
     let path = arg(args, 0, "FILE")?;
     let line = format!("{}\n", arg(args, 1, "TEXT")?);
-    of(
-        path,
-        OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(path)
-            .and_then(|mut f| f.write_all(line.as_bytes())),
-    )
+    of(path, OpenOptions::new().append(true).create(true).open(path).and_then(|mut f| f.write_all(line.as_bytes())))
 }
 
 pub fn write_fd(args: &[String]) -> Outcome {
     let fd: i32 = parsed(args, 0, "FD")?;
     // SAFETY: the descriptor was passed to this process for this use; nothing else here owns it.
     let mut file = std::mem::ManuallyDrop::new(unsafe { File::from_raw_fd(fd) });
-    of(
-        "descriptor",
-        file.write_all(arg(args, 1, "TEXT")?.as_bytes()),
-    )
+    of("descriptor", file.write_all(arg(args, 1, "TEXT")?.as_bytes()))
 }
 
 pub fn ls(args: &[String]) -> Outcome {
@@ -63,12 +50,7 @@ pub fn ls(args: &[String]) -> Outcome {
 pub fn owner(args: &[String]) -> Outcome {
     for path in args {
         let meta = of(path, fs::metadata(path))?;
-        println!(
-            "{} {} {:04o}",
-            meta.uid(),
-            meta.gid(),
-            meta.permissions().mode() & 0o7777
-        );
+        println!("{} {} {:04o}", meta.uid(), meta.gid(), meta.permissions().mode() & 0o7777);
     }
     Ok(())
 }
@@ -79,12 +61,7 @@ pub fn stat(args: &[String]) -> Outcome {
         let (mode, device) = (meta.permissions().mode() & 0o7777, meta.rdev());
         let kind = kind(meta.file_type());
         let (major, minor) = (libc::major(device), libc::minor(device));
-        println!(
-            "{kind} {mode:04o} {} {} {} {major}:{minor}",
-            meta.uid(),
-            meta.gid(),
-            meta.size()
-        );
+        println!("{kind} {mode:04o} {} {} {} {major}:{minor}", meta.uid(), meta.gid(), meta.size());
     }
     Ok(())
 }
@@ -138,27 +115,17 @@ pub fn open_dev(args: &[String]) -> Outcome {
 pub fn fds(_: &[String]) -> Outcome {
     let own = of("/proc/self/fd", File::open("/proc/self/fd"))?;
     let mut found = Vec::new();
-    for entry in of(
-        "/proc/self/fd",
-        fs::read_dir(format!("/proc/self/fd/{}", own.as_raw_fd())),
-    )? {
-        let name = of("/proc/self/fd", entry)?
-            .file_name()
-            .to_string_lossy()
-            .into_owned();
+    for entry in of("/proc/self/fd", fs::read_dir(format!("/proc/self/fd/{}", own.as_raw_fd())))? {
+        let name = of("/proc/self/fd", entry)?.file_name().to_string_lossy().into_owned();
         let target = fs::read_link(format!("/proc/self/fd/{name}"));
-        let target = target
-            .map(|target| target.display().to_string())
-            .unwrap_or_default();
+        let target = target.map(|target| target.display().to_string()).unwrap_or_default();
         // Our own two handles on the list itself.
         if !(target.starts_with("/proc/") && target.ends_with("/fd")) {
             found.push((name.parse::<i32>().unwrap_or(-1), target));
         }
     }
     found.sort();
-    found
-        .iter()
-        .for_each(|(fd, target)| println!("{fd} {target}"));
+    found.iter().for_each(|(fd, target)| println!("{fd} {target}"));
     Ok(())
 }
 

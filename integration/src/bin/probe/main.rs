@@ -26,135 +26,55 @@ const SUBCOMMANDS: &[(&str, Subcommand, &str)] = &[
     ("false", |_| std::process::exit(1), "exit 1"),
     ("exit", process::exit, "N: exit with this status"),
     ("echo", process::echo, "TEXT…: print it"),
-    (
-        "seq",
-        sequence,
-        "A ARGS -- B ARGS -- …: several subcommands in order, in one process",
-    ),
-    (
-        "exec",
-        process::exec,
-        "PATH ARGS…: execve with the same environment",
-    ),
-    (
-        "cat",
-        files::cat,
-        "FILE…: print them; standard input without FILE",
-    ),
-    (
-        "write",
-        files::write,
-        "FILE TEXT: replace the file's content",
-    ),
-    (
-        "append",
-        files::append,
-        "FILE TEXT: add a line in one write",
-    ),
+    ("seq", sequence, "A ARGS -- B ARGS -- …: several subcommands in order, in one process"),
+    ("exec", process::exec, "PATH ARGS…: execve with the same environment"),
+    ("cat", files::cat, "FILE…: print them; standard input without FILE"),
+    ("write", files::write, "FILE TEXT: replace the file's content"),
+    ("append", files::append, "FILE TEXT: add a line in one write"),
     ("writefd", files::write_fd, "FD TEXT"),
     ("ls", files::ls, "DIR: sorted names"),
     ("owner", files::owner, "PATH…: UID GID MODE"),
-    (
-        "stat",
-        files::stat,
-        "PATH…: TYPE MODE UID GID SIZE MAJOR:MINOR, links not followed",
-    ),
+    ("stat", files::stat, "PATH…: TYPE MODE UID GID SIZE MAJOR:MINOR, links not followed"),
     ("readlink", files::readlink, "PATH…"),
-    (
-        "readonly",
-        files::readonly,
-        "DIR…: read-only, writable or an errno",
-    ),
+    ("readonly", files::readonly, "DIR…: read-only, writable or an errno"),
     ("open-dev", files::open_dev, "PATH r|w|rw: ok or an errno"),
     ("fds", files::fds, "FD TARGET for each open descriptor"),
-    (
-        "statfs",
-        files::statfs,
-        "PATH: filesystem magic in hex and mount flags in hex",
-    ),
-    (
-        "mounts",
-        facts::mounts,
-        "[PATH]: mountinfo, or the last line of it for PATH",
-    ),
+    ("statfs", files::statfs, "PATH: filesystem magic in hex and mount flags in hex"),
+    ("mounts", facts::mounts, "[PATH]: mountinfo, or the last line of it for PATH"),
     ("args", process::args, "each argument on a line"),
     ("env", process::env, "each variable on a line, in order"),
     ("cwd", process::cwd, "the working directory"),
     ("id", facts::id, "uid, gid, groups and umask"),
     ("caps", facts::caps, "the five capability sets in hex"),
     ("status", facts::status, "KEY…: lines of /proc/self/status"),
-    (
-        "limits",
-        facts::limits,
-        "NAME SOFT HARD for each resource limit",
-    ),
+    ("limits", facts::limits, "NAME SOFT HARD for each resource limit"),
     ("ns", facts::namespaces, "KIND INODE for each namespace"),
     ("hostname", facts::hostname, "the node name"),
     ("domainname", facts::domainname, "the NIS domain name"),
     ("sysctl", facts::sysctl, "NAME…: values"),
     ("seccomp", facts::seccomp, "mode and number of filters"),
-    (
-        "keyring",
-        facts::keyring,
-        "the session keyring's description",
-    ),
+    ("keyring", facts::keyring, "the session keyring's description"),
     ("ioprio", facts::ioprio, "CLASS LEVEL"),
     ("sched", facts::sched, "POLICY PRIORITY NICE"),
     ("affinity", facts::affinity, "the CPUs that may be used"),
     ("personality", facts::personality, "in hex"),
     ("oom-score", facts::oom_score, "oom_score_adj"),
     ("time", facts::time, "MONOTONIC BOOTTIME in seconds"),
-    (
-        "timens_offsets",
-        facts::timens_offsets,
-        "the time namespace's offsets",
-    ),
+    ("timens_offsets", facts::timens_offsets, "the time namespace's offsets"),
     ("label", facts::label, "the LSM label"),
-    (
-        "tty",
-        facts::tty,
-        "FD tty ROWSxCOLUMNS or FD none, for 0 to 2",
-    ),
+    ("tty", facts::tty, "FD tty ROWSxCOLUMNS or FD none, for 0 to 2"),
     ("net", net::interfaces, "NAME FLAGS for each interface"),
-    (
-        "connect",
-        net::connect,
-        "unix:PATH or tcp:ADDRESS:PORT: ok or an errno",
-    ),
+    ("connect", net::connect, "unix:PATH or tcp:ADDRESS:PORT: ok or an errno"),
     ("notify", net::notify, "TEXT: send it to $NOTIFY_SOCKET"),
-    (
-        "try",
-        syscalls::attempt,
-        "NAME|NUMBER ARGS…: ok or an errno",
-    ),
-    (
-        "ret",
-        syscalls::result,
-        "NAME|NUMBER ARGS…: what the call returned, or an errno",
-    ),
+    ("try", syscalls::attempt, "NAME|NUMBER ARGS…: ok or an errno"),
+    ("ret", syscalls::result, "NAME|NUMBER ARGS…: what the call returned, or an errno"),
     ("sleep", signals::sleep, "SECONDS"),
     ("pause", signals::pause, "until TERM or INT, then exit 0"),
-    (
-        "trap",
-        signals::trap,
-        "SIGNAL…: print each when caught; end when all were",
-    ),
-    (
-        "raise",
-        signals::raise,
-        "SIGNAL: with its default action, to itself",
-    ),
+    ("trap", signals::trap, "SIGNAL…: print each when caught; end when all were"),
+    ("raise", signals::raise, "SIGNAL: with its default action, to itself"),
     ("sigmask", signals::mask, "blocked and ignored signals"),
-    (
-        "fork-tree",
-        process::fork_tree,
-        "N DEPTH: N sleeping children each with N below, until TERM",
-    ),
-    (
-        "orphan",
-        process::orphan,
-        "leave a sleeping process behind and exit",
-    ),
+    ("fork-tree", process::fork_tree, "N DEPTH: N sleeping children each with N below, until TERM"),
+    ("orphan", process::orphan, "leave a sleeping process behind and exit"),
     ("oom", process::oom, "MEBIBYTES: allocate and touch"),
     ("spin", process::spin, "SECONDS: use a CPU"),
     ("help", help, "this list"),
@@ -167,21 +87,12 @@ pub unsafe extern "C" fn main(argc: libc::c_int, argv: *const *const libc::c_cha
     let words = (0..argc as usize).map(|at| {
         // SAFETY: the kernel gives argc terminated strings that live as long as the process.
         let word = unsafe { CStr::from_ptr(*argv.add(at)) };
-        OsStr::from_bytes(word.to_bytes())
-            .to_string_lossy()
-            .into_owned()
+        OsStr::from_bytes(word.to_bytes()).to_string_lossy().into_owned()
     });
     let words: Vec<String> = words.collect();
-    let own = words
-        .first()
-        .and_then(|name| name.rsplit('/').next())
-        .unwrap_or_default();
+    let own = words.first().and_then(|name| name.rsplit('/').next()).unwrap_or_default();
     let by_name = find(own).is_some();
-    let words = if by_name {
-        &words[..]
-    } else {
-        words.get(1..).unwrap_or_default()
-    };
+    let words = if by_name { &words[..] } else { words.get(1..).unwrap_or_default() };
     let outcome = dispatch(words, own);
     let _ = std::io::stdout().flush();
     match outcome {
@@ -194,10 +105,7 @@ pub unsafe extern "C" fn main(argc: libc::c_int, argv: *const *const libc::c_cha
 }
 
 fn find(name: &str) -> Option<Subcommand> {
-    SUBCOMMANDS
-        .iter()
-        .find(|(known, ..)| *known == name)
-        .map(|(_, run, _)| *run)
+    SUBCOMMANDS.iter().find(|(known, ..)| *known == name).map(|(_, run, _)| *run)
 }
 
 fn dispatch(words: &[String], alias: &str) -> Outcome {
@@ -227,22 +135,14 @@ fn help(_: &[String]) -> Outcome {
 
 /// The argument at this place, or what is missing.
 fn arg<'a>(args: &'a [String], at: usize, what: &str) -> Result<&'a str, String> {
-    args.get(at)
-        .map(String::as_str)
-        .ok_or_else(|| format!("{what} is missing"))
+    args.get(at).map(String::as_str).ok_or_else(|| format!("{what} is missing"))
 }
 
 fn parsed<T: std::str::FromStr>(args: &[String], at: usize, what: &str) -> Result<T, String> {
     let word = arg(args, at, what)?;
-    word.parse()
-        .map_err(|_| format!("{what}: {word} does not parse"))
+    word.parse().map_err(|_| format!("{what}: {word} does not parse"))
 }
 
 fn of<T>(what: &str, result: std::io::Result<T>) -> Result<T, String> {
-    result.map_err(|error| {
-        format!(
-            "{what}: {}",
-            syscalls::errno_name(error.raw_os_error().unwrap_or(0))
-        )
-    })
+    result.map_err(|error| format!("{what}: {}", syscalls::errno_name(error.raw_os_error().unwrap_or(0))))
 }

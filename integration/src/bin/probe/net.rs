@@ -7,11 +7,8 @@ use std::io;
 use std::net::TcpStream;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 
-const FLAGS: &[(libc::c_int, &str)] = &[
-    (libc::IFF_UP, "UP"),
-    (libc::IFF_LOOPBACK, "LOOPBACK"),
-    (libc::IFF_RUNNING, "RUNNING"),
-];
+const FLAGS: &[(libc::c_int, &str)] =
+    &[(libc::IFF_UP, "UP"), (libc::IFF_LOOPBACK, "LOOPBACK"), (libc::IFF_RUNNING, "RUNNING")];
 
 pub fn interfaces(_: &[String]) -> Outcome {
     // SAFETY: plain integers; the descriptor is closed below.
@@ -29,13 +26,8 @@ pub fn interfaces(_: &[String]) -> Outcome {
         let result = unsafe { libc::ioctl(socket, libc::SIOCGIFFLAGS as _, &mut request) };
         // SAFETY: after success the union holds flags; before it held zeroes.
         let flags = unsafe { request.ifr_ifru.ifru_flags } as libc::c_int;
-        let set = FLAGS
-            .iter()
-            .filter(|(bit, _)| result == 0 && flags & bit != 0);
-        println!(
-            "{name} {}",
-            set.map(|(_, name)| *name).collect::<Vec<_>>().join(",")
-        );
+        let set = FLAGS.iter().filter(|(bit, _)| result == 0 && flags & bit != 0);
+        println!("{name} {}", set.map(|(_, name)| *name).collect::<Vec<_>>().join(","));
     }
     // SAFETY: opened above, used nowhere else.
     unsafe { libc::close(socket) };
@@ -79,9 +71,5 @@ pub fn connect(args: &[String]) -> Outcome {
 pub fn notify(args: &[String]) -> Outcome {
     let path = std::env::var("NOTIFY_SOCKET").map_err(|_| "NOTIFY_SOCKET is not set".to_owned())?;
     let socket = of("socket", UnixDatagram::unbound())?;
-    of(
-        &path,
-        socket.send_to(arg(args, 0, "TEXT")?.as_bytes(), &path),
-    )
-    .map(drop)
+    of(&path, socket.send_to(arg(args, 0, "TEXT")?.as_bytes(), &path)).map(drop)
 }

@@ -36,10 +36,7 @@ pub fn cwd(_: &[String]) -> Outcome {
 
 pub fn exec(args: &[String]) -> Outcome {
     let path = arg(args, 0, "PATH")?;
-    let words: Result<Vec<CString>, _> = args
-        .iter()
-        .map(|word| CString::new(word.as_str()))
-        .collect();
+    let words: Result<Vec<CString>, _> = args.iter().map(|word| CString::new(word.as_str())).collect();
     let words = words.map_err(|error| error.to_string())?;
     let mut pointers: Vec<_> = words.iter().map(|word| word.as_ptr()).collect();
     pointers.push(std::ptr::null());

@@ -42,18 +42,11 @@ fn number(name: &str) -> Result<i32, String> {
         return Ok(number);
     }
     let bare = name.strip_prefix("SIG").unwrap_or(name);
-    NAMES
-        .iter()
-        .find(|(known, _)| *known == bare)
-        .map(|(_, n)| *n)
-        .ok_or_else(|| format!("no signal {name}"))
+    NAMES.iter().find(|(known, _)| *known == bare).map(|(_, n)| *n).ok_or_else(|| format!("no signal {name}"))
 }
 
 fn name(number: i32) -> String {
-    NAMES
-        .iter()
-        .find(|(_, n)| *n == number)
-        .map_or_else(|| number.to_string(), |(name, _)| (*name).to_owned())
+    NAMES.iter().find(|(_, n)| *n == number).map_or_else(|| number.to_string(), |(name, _)| (*name).to_owned())
 }
 
 struct Set(libc::sigset_t);
@@ -98,10 +91,7 @@ pub fn sleep(args: &[String]) -> Outcome {
 }
 
 pub fn trap(args: &[String]) -> Outcome {
-    let mut missing = args
-        .iter()
-        .map(|name| number(name))
-        .collect::<Result<Vec<_>, _>>()?;
+    let mut missing = args.iter().map(|name| number(name)).collect::<Result<Vec<_>, _>>()?;
     let set = Set::of(&missing);
     set.block();
     println!("ready");
@@ -124,19 +114,12 @@ pub fn raise(args: &[String]) -> Outcome {
         libc::signal(signal, libc::SIG_DFL);
         libc::kill(libc::getpid(), signal)
     };
-    if result == 0 {
-        Ok(())
-    } else {
-        of("kill", Err(io::Error::last_os_error()))
-    }
+    if result == 0 { Ok(()) } else { of("kill", Err(io::Error::last_os_error())) }
 }
 
 pub fn mask(_: &[String]) -> Outcome {
     let status = of("/proc/self/status", fs::read_to_string("/proc/self/status"))?;
     let wanted = |line: &&str| line.starts_with("SigBlk:") || line.starts_with("SigIgn:");
-    status
-        .lines()
-        .filter(wanted)
-        .for_each(|line| println!("{line}"));
+    status.lines().filter(wanted).for_each(|line| println!("{line}"));
     Ok(())
 }

@@ -36,18 +36,12 @@ const OLD_CALLS: &[(&str, libc::c_long)] = calls! {
 const OLD_CALLS: &[(&str, libc::c_long)] = &[];
 
 pub fn attempt(args: &[String]) -> Outcome {
-    println!(
-        "{}",
-        call(args)?.map_or_else(errno_name, |_| "ok".to_owned())
-    );
+    println!("{}", call(args)?.map_or_else(errno_name, |_| "ok".to_owned()));
     Ok(())
 }
 
 pub fn result(args: &[String]) -> Outcome {
-    println!(
-        "{}",
-        call(args)?.map_or_else(errno_name, |value| value.to_string())
-    );
+    println!("{}", call(args)?.map_or_else(errno_name, |value| value.to_string()));
     Ok(())
 }
 
@@ -61,10 +55,7 @@ enum Argument {
 fn call(args: &[String]) -> Result<Result<libc::c_long, i32>, String> {
     let name = arg(args, 0, "NAME")?;
     let number = by_name(name)?;
-    let mut arguments = args[1..]
-        .iter()
-        .map(|word| argument(word))
-        .collect::<Result<Vec<_>, _>>()?;
+    let mut arguments = args[1..].iter().map(|word| argument(word)).collect::<Result<Vec<_>, _>>()?;
     let mut raw = [0 as libc::c_long; 6];
     for (to, from) in raw.iter_mut().zip(&mut arguments) {
         *to = match from {
@@ -92,19 +83,14 @@ fn by_name(name: &str) -> Result<libc::c_long, String> {
     }
     let mut all = CALLS.iter().chain(OLD_CALLS);
     let found = all.find(|(known, _)| known.strip_prefix("SYS_") == Some(name));
-    found
-        .map(|(_, number)| *number)
-        .ok_or_else(|| format!("no system call {name} in the table; use its number"))
+    found.map(|(_, number)| *number).ok_or_else(|| format!("no system call {name} in the table; use its number"))
 }
 
 fn argument(word: &str) -> Result<Argument, String> {
     if let Some(text) = word.strip_prefix("str:") {
         return Ok(Argument::Text(text_of(text)?));
     }
-    if let Some(size) = word
-        .strip_prefix('@')
-        .and_then(|size| size.parse::<usize>().ok())
-    {
+    if let Some(size) = word.strip_prefix('@').and_then(|size| size.parse::<usize>().ok()) {
         return Ok(Argument::Buffer(vec![0; size.div_ceil(8)]));
     }
     Ok(match number(word) {
@@ -118,9 +104,7 @@ fn text_of(text: &str) -> Result<CString, String> {
 }
 
 fn number(word: &str) -> Option<libc::c_long> {
-    let (negative, digits) = word
-        .strip_prefix('-')
-        .map_or((false, word), |digits| (true, digits));
+    let (negative, digits) = word.strip_prefix('-').map_or((false, word), |digits| (true, digits));
     let value = match digits {
         d if d.starts_with("0x") => i128::from_str_radix(&d[2..], 16).ok()?,
         d if d.starts_with('0') && d.len() > 1 => i128::from_str_radix(&d[1..], 8).ok()?,
@@ -146,9 +130,6 @@ const ERRNOS: &[(i32, &str)] = errnos! {
 };
 
 pub fn errno_name(number: i32) -> String {
-    let name = ERRNOS
-        .iter()
-        .find(|(known, _)| *known == number)
-        .map(|(_, name)| *name);
+    let name = ERRNOS.iter().find(|(known, _)| *known == number).map(|(_, name)| *name);
     name.map_or_else(|| format!("errno {number}"), str::to_owned)
 }

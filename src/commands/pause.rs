@@ -1,0 +1,42 @@
+//! `pause` and `resume`: the cgroup freezer.
+
+use super::{App, destroy};
+use crate::cgroups::Cgroup;
+use crate::host::Host;
+use crate::state::Status;
+use anyhow::{Context, Result, bail};
+use std::time::Duration;
+
+/// How long a pause waits for processes in uninterruptible system calls.
+const FREEZE_WAIT: Duration = Duration::from_secs(10);
+
+#[inline(never)]
+pub fn pause(app: &App, id: &str) -> Result<u8> {
+    let cgroup = cgroup_of(app, id, |status| match status {
+        Status::Running | Status::Created => Ok(()),
+        Status::Paused => bail!("container paused: {id}"),
+        other => bail!("container not running: {id} is {other}"),
+    })?;
+    cgroup.freeze(FREEZE_WAIT)?;
+    Ok(0)
+}
+
+#[inline(never)]
+pub fn resume(app: &App, id: &str) -> Result<u8> {
+    let cgroup = cgroup_of(app, id, |status| match status {
+        Status::Paused => Ok(()),
+        Status::Running | Status::Created => bail!("container not paused: {id} is {status}"),
+        other => bail!("container not running: {id} is {other}"),
+    })?;
+    cgroup.thaw()?;
+    Ok(0)
+}
+
+fn cgroup_of(app: &App, id: &str, fits: impl Fn(Status) -> Result<()>) -> Result<Cgroup> {
+    let host = Host::probe()?;
+    let dir = app.root.open(id)?;
+    dir.lock()?;
+    let record = dir.record()?;
+    fits(dir.status(&record, host.proc()).0)?;
+    destroy::open_cgroup(&record)?.context("the container has no cgroup of its own to be frozen")
+}

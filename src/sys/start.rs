@@ -1,0 +1,32 @@
+//! The entry point. Rust's own would install handlers for stack overflows and a second stack, a dozen system calls that
+//! nobody here needs; what of it matters is done below.
+
+use nix::errno::Errno;
+use std::ffi::{CStr, OsString};
+use std::os::unix::ffi::OsStringExt;
+
+/// What the C library calls.
+#[unsafe(no_mangle)]
+pub extern "C" fn main(count: i32, arguments: *const *const libc::c_char) -> i32 {
+    open_standard_fds();
+    // A closed pipe is an error of write(2), not the end of us.
+    // SAFETY: SIG_IGN is a valid disposition.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+    // SAFETY: the C library passes `count` pointers to C strings that live as long as the process.
+    let argument = |i: usize| unsafe { CStr::from_ptr(*arguments.add(i)) };
+    let arguments = (0..count.max(0) as usize).map(|i| OsString::from_vec(argument(i).to_bytes().to_vec())).collect();
+    i32::from(crate::main(arguments))
+}
+
+/// A caller may have closed 0, 1 or 2: the next file that we open must not become our standard output.
+fn open_standard_fds() {
+    let mut fds = [0, 1, 2].map(|fd| libc::pollfd { fd, events: 0, revents: 0 });
+    // SAFETY: `fds` is three pollfds, and outlives the call.
+    let polled = Errno::result(unsafe { libc::poll(fds.as_mut_ptr(), 3, 0) });
+    if polled.is_ok() {
+        for _ in fds.iter().filter(|fd| fd.revents & libc::POLLNVAL != 0) {
+            // SAFETY: a static string; the lowest free number is the one that is missing.
+            unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_RDWR) };
+        }
+    }
+}
