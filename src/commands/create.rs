@@ -5,10 +5,11 @@ use crate::cgroups::{self, Cgroup, Hierarchy};
 use crate::cli::CreateArgs;
 use crate::fault::During;
 use crate::host::Host;
-use crate::launch::{Launched, Site, launch};
+use crate::launch::{Site, launch};
 use crate::plan::{self, Facts, Options, Plan};
 use crate::spec::{self, Config};
 use crate::state::{Directory, Identity, Record};
+use crate::sys::clone::Child;
 use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};
 
@@ -33,6 +34,13 @@ pub enum Mode {
 pub struct Made {
     pub dir: Directory,
     pub launched: Launched,
+}
+
+/// Its init, and what is known of it.
+pub struct Launched {
+    pub init: Child,
+    pub record: Record,
+    pub cgroup: Option<Cgroup>,
 }
 
 /// Makes a container. If anything fails, all that was made is removed again.
@@ -94,7 +102,7 @@ fn furnish(
     };
     record.cgroup = cgroup.as_ref().map(Cgroup::record);
     record.cgroup_planned.clear();
-    let site = Site {
+    let mut site = Site {
         host,
         log: &app.log,
         plan,
@@ -104,10 +112,13 @@ fn furnish(
         pid_file: args.pid_file.as_deref(),
         cgroup,
     };
-    launch(site).map_err(|(error, site)| {
-        destroy::unmake_cgroup(&app.log, site.cgroup);
-        error
-    })
+    match launch(&mut site) {
+        Ok(init) => Ok(Launched { init, record: site.record, cgroup: site.cgroup }),
+        Err(error) => {
+            destroy::unmake_cgroup(&app.log, site.cgroup);
+            Err(error)
+        }
+    }
 }
 
 /// What is on disk before anything else is made.

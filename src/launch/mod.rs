@@ -9,4 +9,4 @@ mod parent;
 pub mod rendezvous;
 
 pub use enter::{Entry, enter};
-pub use parent::{Launched, Site, launch, write_pid_file};
+pub use parent::{Site, launch, write_pid_file};

@@ -35,28 +35,18 @@ pub struct Site<'a> {
     pub cgroup: Option<Cgroup>,
 }
 
-/// A container that is made.
-pub struct Launched {
-    pub init: Child,
-    pub record: Record,
-    pub cgroup: Option<Cgroup>,
-}
-
 /// Makes init and brings it to where it waits for `start`, or, with `run`, to its program. Whatever fails, init is
 /// dead and reaped when this returns; the caller undoes the rest.
-pub fn launch(mut site: Site) -> Result<Launched, (anyhow::Error, Site)> {
-    let mut making = match Making::begin(&mut site) {
-        Ok(making) => making,
-        Err(error) => return Err((error, site)),
-    };
-    match making.attend(&mut site) {
-        Ok(()) => match making.init.take() {
-            Some(init) => Ok(Launched { init, record: site.record, cgroup: site.cgroup }),
-            None => Err((Fault::new("clone", "init was never made").into(), site)),
-        },
-        Err(error) => {
-            let error = making.kill(error, &site);
-            Err((error, site))
+pub fn launch(site: &mut Site) -> Result<Child> {
+    let mut making = Making::begin(site)?;
+    let attended = making.attend(site);
+    match (attended, making.init.take()) {
+        (Ok(()), Some(init)) => Ok(init),
+        (Ok(()), None) => Err(Fault::new("clone", "init was never made").into()),
+        (Err(error), init) => {
+            making.init = init;
+            making.kill();
+            Err(error)
         }
     }
 }
@@ -74,7 +64,7 @@ struct Making {
 
 impl Making {
     /// Everything up to the clone, and the clone.
-    fn begin(site: &mut Site) -> Result<Making> {
+    fn begin(site: &Site) -> Result<Making> {
         let plan = site.plan;
         let joins = open_joins(&plan.namespaces.join)?;
         let split = joiner::split(&plan.namespaces, &joins);
@@ -128,7 +118,8 @@ impl Making {
         } else {
             making.init = Some(child);
             if let Err(error) = making.after_clone(site) {
-                return Err(making.kill(error, site));
+                making.kill();
+                return Err(error);
             }
         }
         Ok(making)
@@ -242,13 +233,12 @@ impl Making {
         }
     }
 
-    /// Ends what is left of it; the error may become a better one.
-    fn kill(&mut self, error: anyhow::Error, _site: &Site) -> anyhow::Error {
+    /// Ends and reaps what is left of it.
+    fn kill(&mut self) {
         for child in [self.joiner.take(), self.init.take()].into_iter().flatten() {
             let _ = pidfd_send_signal(child.pidfd.as_fd(), libc::SIGKILL);
             let _ = wait(child.pidfd.as_fd());
         }
-        error
     }
 }
 
@@ -276,6 +266,9 @@ pub fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
 /// What stands behind a clone3(2) that fails: a limit, or a right.
 pub fn clone_fault(errno: Errno, flags: u64, cgroup: Option<&Cgroup>) -> Fault {
     let fault = Fault::new("clone", format!("cannot make the container's init: clone: {}", words(errno))).errno(errno);
+    if let Some(reason) = cgroup.and_then(|cgroup| cgroup.clone_refusal(errno)) {
+        return fault.hint(reason);
+    }
     match errno {
         Errno::EAGAIN => {
             fault.hint("a process limit is reached: pids.max of a cgroup above, RLIMIT_NPROC or kernel.pid_max")

@@ -115,7 +115,7 @@ impl<'a> Rootfs<'a> {
         nix::unistd::fchdir(&self.root).during("pivot", || "cannot enter the rootfs".to_owned())?;
         match enter {
             Enter::Pivot => {
-                pivot_root_here().map_err(|errno| pivot_fault(errno))?;
+                pivot_root_here().map_err(pivot_fault)?;
                 nix::mount::umount2(".", nix::mount::MntFlags::MNT_DETACH)
                     .during("pivot", || "cannot detach the host's root".to_owned())?;
             }
