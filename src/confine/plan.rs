@@ -65,7 +65,9 @@ pub fn plan(
     let args = strings(process.args().as_deref().unwrap_or_default(), "process.args")?;
     match args.first() {
         None => bail!("process.args: must not be empty"),
-        Some(first) if first.is_empty() => bail!("process.args[0]: is empty"),
+        Some(first) if first.is_empty() => {
+            bail!("exec: \"\": executable file not found in $PATH (process.args[0] is empty)")
+        }
         Some(_) => {}
     }
     let cwd = process.cwd();
@@ -193,7 +195,7 @@ mod tests {
     fn errors_name_the_field() {
         for (json, expected) in [
             (serde_json::json!({"args": []}), "process.args: must not be empty"),
-            (serde_json::json!({"args": [""]}), "process.args[0]: is empty"),
+            (serde_json::json!({"args": [""]}), "exec: \"\": executable file not found in $PATH (process.args[0]"),
             (serde_json::json!({"args": ["a\0b"]}), "process.args[0]: \"a\\0b\" contains a NUL byte"),
             (serde_json::json!({"env": ["PATH"]}), "process.env[0]: \"PATH\" is not NAME=VALUE"),
             (serde_json::json!({"cwd": "tmp"}), "process.cwd: Cwd must be an absolute path"),

@@ -139,7 +139,7 @@ fn uts_name(name: &Option<String>, field: &str, namespaces: &NamespacePlan) -> R
     const LONGEST: usize = 64;
     let Some(name) = name.as_ref().filter(|name| !name.is_empty()) else { return Ok(None) };
     if !namespaces.has(namespaces::UTS) {
-        bail!("{field}: unable to set {field} without a private UTS namespace");
+        bail!("{field}: unable to set {field} without a private UTS namespace (linux.namespaces lacks \"uts\")");
     }
     if name.len() > LONGEST {
         bail!("{field}: {} bytes, at most {LONGEST} are allowed", name.len());
@@ -169,7 +169,8 @@ fn cgroup(
         id: &options.id,
         own: &facts.own_cgroup,
         owner: delegate_to(spec, namespaces),
-        initial_user_namespace: !facts.in_user_namespace,
+        // Nor does the kernel take a device program from an ordinary user.
+        initial_user_namespace: facts.privileged && !facts.in_user_namespace,
     })?;
     warnings.extend(plan.warnings.iter().cloned());
     Ok(Some(plan))

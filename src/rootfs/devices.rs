@@ -71,6 +71,9 @@ fn plan_one(index: usize, device: &LinuxDevice) -> Result<DevicePlan> {
         Ok(value) => Ok(u64::from(value)),
         Err(_) => bail!("{name}: {field} {value} is out of range"),
     };
+    if kind != libc::S_IFIFO && (device.major(), device.minor()) == (0, 0) {
+        bail!("{name}: major and minor are required, and 0:0 is no device");
+    }
     Ok(DevicePlan {
         path: path.clone(),
         kind,

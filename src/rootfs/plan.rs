@@ -65,6 +65,9 @@ pub fn plan(spec: &Spec, bundle: &Path, private: bool, user_namespace: bool) -> 
     if root.path().as_os_str().is_empty() {
         bail!("root.path: is empty");
     }
+    if root.path().as_os_str().as_encoded_bytes().contains(&0) {
+        bail!("root.path: contains a NUL byte");
+    }
     let linux = spec.linux().as_ref();
     let mounts = spec.mounts().as_deref().unwrap_or_default();
     if let (false, Some(mount)) = (private, mounts.first()) {

@@ -106,6 +106,9 @@ impl Policy {
             )?;
             let alternatives = alternatives(origin, syscall)?;
             all.iter_mut().for_each(|c| c.begin(&alternatives, ret, origin));
+            if syscall.names().is_empty() {
+                bail!("linux.seccomp.syscalls[{origin}].names: must contain at least one entry");
+            }
             for (i, name) in syscall.names().iter().enumerate() {
                 match lookup(name) {
                     Some(call) => all.iter_mut().for_each(|c| c.add(call, default)),

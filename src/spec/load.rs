@@ -75,6 +75,11 @@ fn parse<T: DeserializeOwned>(
     warnings: &mut Vec<String>,
     mend: fn(&mut Value, &mut Vec<String>),
 ) -> Result<T> {
+    // The typed parser would take the fields of an object from a list, by their position.
+    if !text.trim_start().starts_with('{') {
+        let found: Value = serde_json::from_str(text).context("invalid JSON")?;
+        bail!("not a JSON object, but {}", if found.is_array() { "a list" } else { "a single value" });
+    }
     if let Ok(value) = serde_json::from_str(text) {
         return Ok(value);
     }

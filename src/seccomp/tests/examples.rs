@@ -40,7 +40,7 @@ fn tables_name_what_profiles_may_say() {
 
 #[test]
 fn errors_name_the_value() {
-    let with = |syscall: Value| json!({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": [], "action": "SCMP_ACT_ALLOW"}, syscall]});
+    let with = |syscall: Value| json!({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": ["write"], "action": "SCMP_ACT_ALLOW"}, syscall]});
     let arg = json!({"index": 7, "value": 0, "op": "SCMP_CMP_EQ"});
     let cases = [
         (
@@ -54,6 +54,10 @@ fn errors_name_the_value() {
         (
             with(json!({"names": ["read"], "action": "SCMP_ACT_ERRNO", "errnoRet": 4096})),
             "linux.seccomp.syscalls[1].errnoRet: 4096 is out of range 0-4095",
+        ),
+        (
+            with(json!({"names": [], "action": "SCMP_ACT_ERRNO"})),
+            "linux.seccomp.syscalls[1].names: must contain at least one entry",
         ),
         (
             json!({"defaultAction": "SCMP_ACT_KILL", "defaultErrnoRet": 1}),
