@@ -5,18 +5,15 @@ use crate::fault::{During, Fault};
 use crate::sys::fs::*;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::sys::stat::Mode;
-use std::fs::File;
-use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 const STAY: u64 = RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS;
 
 /// Opens the host's /proc and checks that it is one.
 pub fn open() -> Result<OwnedFd, Fault> {
-    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
     let what = || "cannot open /proc".to_owned();
-    let proc = nix::fcntl::open("/proc", flags, Mode::empty()).during("proc", what)?;
+    let proc = crate::sys::fs::open("/proc", flags).during("proc", what)?;
     match filesystem_magic(&proc) {
         Ok(PROC_SUPER_MAGIC) => Ok(proc),
         _ => Err(Fault::new("proc", "/proc is not a procfs").path("/proc").hint("mount -t proc proc /proc")),
@@ -39,13 +36,5 @@ pub fn write(proc: BorrowedFd, path: &str, data: &[u8]) -> nix::Result<()> {
 
 /// Reads a small file below `proc`.
 pub fn read(proc: BorrowedFd, path: &str) -> nix::Result<String> {
-    let file = openat2(proc, path, libc::O_RDONLY, 0, STAY)?;
-    let mut buffer = [0; 2048];
-    let n = nix::unistd::read(&file, &mut buffer)?;
-    if n < buffer.len() {
-        return Ok(String::from_utf8_lossy(&buffer[..n]).into_owned());
-    }
-    let mut text = String::from_utf8_lossy(&buffer).into_owned();
-    File::from(file).read_to_string(&mut text).map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(0)))?;
-    Ok(text)
+    read_text(openat2(proc, path, libc::O_RDONLY, 0, STAY)?)
 }

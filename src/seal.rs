@@ -11,7 +11,6 @@ use crate::sys::mount::*;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::stat::Mode;
 use std::ffi::{CString, OsString};
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
@@ -61,7 +60,7 @@ const SEALS: SealFlag =
     SealFlag::F_SEAL_SEAL.union(SealFlag::F_SEAL_SHRINK).union(SealFlag::F_SEAL_GROW).union(SealFlag::F_SEAL_WRITE);
 
 fn is_sealed_memfd() -> bool {
-    let exe = nix::fcntl::open(SELF, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
+    let exe = crate::sys::fs::open(SELF, OFlag::O_RDONLY);
     let seals = exe.and_then(|exe| fcntl(&exe, FcntlArg::F_GET_SEALS));
     seals.is_ok_and(|seals| SealFlag::from_bits_truncate(seals).contains(SEALS))
 }

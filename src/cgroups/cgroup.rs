@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
-use nix::sys::stat::{Mode, fstat};
+use nix::fcntl::OFlag;
+use nix::sys::stat::fstat;
 use serde::{Deserialize, Serialize};
 
 use super::files;
@@ -208,7 +208,7 @@ impl AsRawFd for Cgroup {
 }
 
 fn open_directory(path: &Path) -> Result<OwnedFd, Errno> {
-    open(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
+    crate::sys::fs::open(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY)
 }
 
 #[cfg(test)]

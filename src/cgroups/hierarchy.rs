@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
-use nix::sys::stat::Mode;
+use nix::fcntl::OFlag;
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, fstatfs};
 
 const UNIFIED: &str = "/sys/fs/cgroup";
@@ -53,7 +52,9 @@ impl Hierarchy {
 }
 
 fn path_from(file: &Path) -> Result<PathBuf> {
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let text = crate::sys::fs::open(file, OFlag::O_RDONLY)
+        .and_then(crate::sys::fs::read_text)
+        .with_context(|| format!("cannot read {}", file.display()))?;
     let path =
         own_line(&text).with_context(|| format!("{} has no line for the cgroup v2 hierarchy (0::)", file.display()))?;
     Ok(PathBuf::from(path))
@@ -61,7 +62,7 @@ fn path_from(file: &Path) -> Result<PathBuf> {
 
 fn open_cgroup2(mount: &Path) -> Result<Option<OwnedFd>> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let root = match open(mount, flags, Mode::empty()) {
+    let root = match crate::sys::fs::open(mount, flags) {
         Ok(root) => root,
         Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(None),
         Err(errno) => {

@@ -76,7 +76,7 @@ impl Running {
                     dup2_stdin(&stdin)?;
                     dup2_stdout(&stdout)?;
                     dup2_stderr(&stderr)?;
-                    crate::sys::process::default_signals();
+                    crate::sys::process::default_signals(u64::MAX);
                     nix::sys::signal::SigSet::empty().thread_set_mask()?;
                     if let Some(cwd) = cwd {
                         nix::unistd::chdir(cwd)?;

@@ -3,6 +3,7 @@
 use crate::fault::Fault;
 use crate::sys::process::capget;
 use nix::unistd::geteuid;
+use std::cell::OnceCell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// What one run of the program knows about where it runs.
@@ -10,6 +11,7 @@ pub struct Host {
     proc: OwnedFd,
     /// CAP_SYS_ADMIN in our own user namespace: we may mount and make namespaces as we are.
     pub privileged: bool,
+    in_user_namespace: OnceCell<bool>,
 }
 
 const SYS_ADMIN: u64 = 1 << 21;
@@ -18,7 +20,7 @@ impl Host {
     pub fn probe() -> Result<Host, Fault> {
         let proc = crate::proc::open()?;
         let privileged = capget().is_ok_and(|sets| sets.effective & SYS_ADMIN != 0);
-        Ok(Host { proc, privileged })
+        Ok(Host { proc, privileged, in_user_namespace: OnceCell::new() })
     }
 
     /// The checked procfs.
@@ -26,10 +28,20 @@ impl Host {
         self.proc.as_fd()
     }
 
+    /// The signals that this process ignores, its own SIGPIPE among them: bit n-1 for signal n (proc_pid_stat(5),
+    /// field 33).
+    pub fn ignored_signals(&self) -> u64 {
+        let stat = crate::proc::read(self.proc(), "self/stat").unwrap_or_default();
+        let after_name = stat.rfind(')').map_or("", |end| &stat[end + 1..]);
+        after_name.split_whitespace().nth(30).and_then(|mask| mask.parse().ok()).unwrap_or(u64::MAX)
+    }
+
     /// Whether we live in a user namespace other than the host's first one.
     pub fn in_user_namespace(&self) -> bool {
-        let map = crate::proc::read(self.proc(), "self/uid_map").unwrap_or_default();
-        map.split_whitespace().ne(["0", "0", "4294967295"])
+        *self.in_user_namespace.get_or_init(|| {
+            let map = crate::proc::read(self.proc(), "self/uid_map").unwrap_or_default();
+            map.split_whitespace().ne(["0", "0", "4294967295"])
+        })
     }
 
     /// Whether we may do less than the host's root: cgroups that are not ours are then no error.

@@ -25,6 +25,7 @@ use nix::sys::socket::{
     sendmsg, socketpair,
 };
 use nix::unistd::Pid;
+use std::cell::RefCell;
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
@@ -54,17 +55,25 @@ pub enum Down {
 const LARGEST: usize = 16 << 10;
 
 /// One end of the channel.
-pub struct Channel(OwnedFd);
+pub struct Channel {
+    socket: OwnedFd,
+    /// Made once: a page of it that is never written costs nothing.
+    inbox: RefCell<Vec<u8>>,
+}
 
 /// Both ends; the second is the container's.
 pub fn pair() -> nix::Result<(Channel, Channel)> {
     let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
-    Ok((Channel(ours), Channel(theirs)))
+    Ok((Channel::new(ours), Channel::new(theirs)))
 }
 
 impl Channel {
+    fn new(socket: OwnedFd) -> Channel {
+        Channel { socket, inbox: RefCell::new(Vec::new()) }
+    }
+
     fn send(&self, data: &[u8]) -> nix::Result<()> {
-        send(self.0.as_raw_fd(), data, MsgFlags::MSG_NOSIGNAL).map(drop)
+        send(self.socket.as_raw_fd(), data, MsgFlags::MSG_NOSIGNAL).map(drop)
     }
 
     /// Parent: tells the other side to go on.
@@ -81,7 +90,7 @@ impl Channel {
     pub fn hear(&self) -> Option<Down> {
         let mut byte = [0];
         loop {
-            return match recv(self.0.as_raw_fd(), &mut byte, MsgFlags::empty()) {
+            return match recv(self.socket.as_raw_fd(), &mut byte, MsgFlags::empty()) {
                 Err(Errno::EINTR) => continue,
                 Ok(1) => [Down::Mapped, Down::HooksDone, Down::Go, Down::Wait]
                     .into_iter()
@@ -102,7 +111,7 @@ impl Channel {
             Up::Init(child) => {
                 let data = tagged(b'I', &child.pid.as_raw().to_ne_bytes());
                 let fds = [child.pidfd.as_raw_fd()];
-                send_fd(self.0.as_raw_fd(), &data, &fds)
+                send_fd(self.socket.as_raw_fd(), &data, &fds)
             }
             Up::Closed => Ok(()),
         }
@@ -110,8 +119,11 @@ impl Channel {
 
     /// Parent: the next report.
     pub fn listen(&self) -> nix::Result<Up> {
-        let mut data = vec![0; LARGEST];
-        let (n, fd) = receive_fd(self.0.as_raw_fd(), &mut data)?;
+        let mut data = self.inbox.borrow_mut();
+        if data.is_empty() {
+            *data = vec![0; LARGEST];
+        }
+        let (n, fd) = receive_fd(self.socket.as_raw_fd(), &mut data)?;
         let Some((tag, rest)) = data[..n].split_first() else { return Ok(Up::Closed) };
         Ok(match tag {
             b'M' => Up::NeedMaps,
@@ -129,7 +141,7 @@ impl Channel {
 
     /// The fd, to be kept when the others are closed.
     pub fn raw(&self) -> RawFd {
-        self.0.as_raw_fd()
+        self.socket.as_raw_fd()
     }
 }
 
@@ -166,6 +178,6 @@ pub fn receive_fd(socket: RawFd, data: &mut [u8]) -> nix::Result<(usize, Option<
 /// The channel's end as an fd, for poll(2).
 impl std::os::fd::AsFd for Channel {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.socket.as_fd()
     }
 }

@@ -126,7 +126,7 @@ fn open_cgroup(entry: &Entry, pid: i32) -> Result<Option<OwnedFd>, Fault> {
 /// Init's root, where its mount namespace alone does not lead there.
 fn open_root(pid: i32) -> Result<OwnedFd, Fault> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    nix::fcntl::open(Path::new(&format!("/proc/{pid}/root")), flags, Mode::empty())
+    crate::sys::fs::open(Path::new(&format!("/proc/{pid}/root")), flags)
         .during(STAGE, || "cannot open the container's root".to_owned())
 }
 
@@ -155,7 +155,7 @@ struct Inside<'a> {
 impl Inside<'_> {
     fn run(mut self) -> Result<(), Fault> {
         let plan = self.entry.plan;
-        process::default_signals();
+        process::default_signals(self.entry.host.ignored_signals());
         SigSet::empty().thread_set_mask().during("signals", || "cannot unblock signals".to_owned())?;
         let label = confine::open_label(plan, self.entry.host.proc())?;
         join(&self.entry.init, self.kinds)?;

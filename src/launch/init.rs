@@ -28,6 +28,7 @@ pub struct Inherited<'a> {
     pub listener: Option<OwnedFd>,
     pub page: FaultPage,
     pub proc: BorrowedFd<'a>,
+    pub ignored_signals: u64,
     /// The container's cgroup on the host.
     pub cgroup: &'a Path,
     /// The state that startContainer hooks are told.
@@ -71,7 +72,7 @@ struct Program {
 
 fn prepare(inherited: &Inherited, sources: Option<Sources>) -> Result<Prepared, Fault> {
     let Inherited { plan, channel, proc, .. } = inherited;
-    process::default_signals();
+    process::default_signals(inherited.ignored_signals);
     SigSet::empty().thread_set_mask().during("signals", || "cannot unblock signals".to_owned())?;
     let place = enter_namespaces(inherited)?;
     nix::unistd::setsid().during("session", || "cannot start a session".to_owned())?;

@@ -78,6 +78,7 @@ impl Making {
         };
         let page = FaultPage::inherited().during("clone", || "cannot map a shared page".to_owned())?;
         let (ours, theirs) = channel::pair().during("clone", || "cannot make a socket pair".to_owned())?;
+        let ignored_signals = site.host.ignored_signals();
         let flags = if split.needed { split.joiner } else { split.init };
         let cgroup_fd = site.cgroup.as_ref().map(Cgroup::fd);
         let cloned = clone3(flags, cgroup_fd).map_err(|errno| clone_fault(errno, flags, site.cgroup.as_ref()))?;
@@ -105,6 +106,7 @@ impl Making {
                     joins: left,
                     listener,
                     page,
+                    ignored_signals,
                     proc: site.host.proc(),
                     cgroup: site.cgroup.as_ref().map_or(Path::new("/sys/fs/cgroup"), Cgroup::path),
                     state: &|status, pid| record.for_hooks(status, pid),
@@ -195,7 +197,8 @@ impl Making {
     /// Init has done all but execve: the record first, then the pid file, then the word to go on.
     fn made(&mut self, site: &mut Site) -> Result<()> {
         let Some(init) = &self.init else { return Ok(()) };
-        let identity = Identity::of(init.pid, init.pidfd.as_fd(), site.host.proc())
+        let boot = site.record.creator.boot.clone();
+        let identity = Identity::in_boot(boot, init.pid, init.pidfd.as_fd(), site.host.proc())
             .during("state", || "cannot identify init".to_owned())?;
         site.record.init = Some(identity);
         site.dir.write(&site.record)?;

@@ -6,7 +6,7 @@ use crate::sys::mount::namespace_kind;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sched::{CloneFlags, setns};
-use nix::sys::stat::{Mode, fstat, stat};
+use nix::sys::stat::{fstat, stat};
 use std::os::fd::{AsFd, OwnedFd};
 
 const STAGE: &str = "namespaces";
@@ -27,8 +27,8 @@ pub fn open_joins(joins: &[Join]) -> Result<Vec<Joined>, Fault> {
 
 fn open_one(join: &Join) -> Result<Option<Joined>, Fault> {
     let at = join.path.display();
-    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
-    let fd = nix::fcntl::open(&join.path, flags, Mode::empty()).map_err(|errno| {
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK;
+    let fd = crate::sys::fs::open(&join.path, flags).map_err(|errno| {
         let what = format!("{}: cannot open {at}: {}", join.field, words(errno));
         Fault::new(STAGE, what).errno(errno).path(&at)
     })?;

@@ -1,14 +1,14 @@
 //! The steps that build the root filesystem, in their one order.
 
 use super::devices;
-use super::mount::{STAGE, clone_tree, mount, open_source};
+use super::mount::{STAGE, clone_tree, let_go, mount, open_source};
 use super::plan::{RootPlan, Source};
 use super::resolve::{Kind, ensure};
 use crate::fault::{During, Fault, words};
+use crate::sys::fs::open;
 use crate::sys::mount::*;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::sys::stat::Mode;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -58,8 +58,8 @@ impl<'a> Rootfs<'a> {
     /// Opens the place where the rootfs will be attached. To be called before the user changes: the way there may be
     /// closed to the container's root.
     pub fn place(plan: &RootPlan) -> Result<OwnedFd, Fault> {
-        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        nix::fcntl::open(&plan.path, flags, Mode::empty()).map_err(|errno| match errno {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
+        open(&plan.path, flags).map_err(|errno| match errno {
             Errno::ENOTDIR => {
                 let at = plan.path.display();
                 Fault::new("rootfs", format!("invalid rootfs: {at} is not a directory")).errno(errno).path(at)
@@ -72,8 +72,7 @@ impl<'a> Rootfs<'a> {
     pub fn attach(plan: &'a RootPlan, sources: &Sources, place: OwnedFd, enter: Enter) -> Result<Rootfs<'a>, Fault> {
         if enter != Enter::Chroot {
             // Nothing that is mounted here may show up on the host, whose / is often shared.
-            let host = nix::fcntl::open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())
-                .during(STAGE, || "cannot open /".to_owned())?;
+            let host = open("/", OFlag::O_PATH).during(STAGE, || "cannot open /".to_owned())?;
             let slave = MountAttr { propagation: libc::MS_SLAVE, ..MountAttr::default() };
             mount_setattr(&host, true, &slave).during(STAGE, || "cannot make / a slave of the host's".to_owned())?;
         }
@@ -91,6 +90,8 @@ impl<'a> Rootfs<'a> {
                 self.root = mounted;
             } else if plan.readonly_late {
                 self.late.push((i, mounted));
+            } else {
+                let_go(mounted);
             }
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! Masked and read-only paths, by fd, after the pivot.
 
 use super::devices::verified_null;
+use super::mount::let_go;
 use super::resolve::find;
 use crate::fault::{During, Fault, words};
 use crate::sys::mount::*;
@@ -20,6 +21,8 @@ pub fn cover(root: BorrowedFd, masked: &[PathBuf], readonly: &[PathBuf]) -> Resu
             let read_only = MountAttr { set: MOUNT_ATTR_RDONLY, ..MountAttr::default() };
             mount_setattr(&tree, false, &read_only).during(STAGE, name)?;
             move_mount(&tree, &target).during(STAGE, name)?;
+            let_go(tree);
+            let_go(target);
         }
     }
     let mut covers = Covers { root, null: None, empty: None };
@@ -68,7 +71,10 @@ impl Covers<'_> {
         move_mount(&cover, &target).during(STAGE, name)?;
         if directory && self.empty.is_none() {
             self.empty = Some(cover);
+        } else {
+            let_go(cover);
         }
+        let_go(target);
         Ok(())
     }
 }

@@ -30,10 +30,25 @@ pub fn find(root: impl AsFd, path: &Path) -> nix::Result<OwnedFd> {
 /// `kind` says. A dangling link on the way is followed, and its target made, inside `root`.
 pub fn ensure(root: impl AsFd, path: &Path, kind: Kind) -> nix::Result<OwnedFd> {
     match find(root.as_fd(), path) {
-        Err(Errno::ENOENT) => make(root.as_fd(), path, kind),
+        Err(Errno::ENOENT) => make_missing(root, path, kind),
         found => found,
     }
 }
+
+/// The second half of [`ensure`], for who has found already that `path` does not exist.
+pub fn make_missing(root: impl AsFd, path: &Path, kind: Kind) -> nix::Result<OwnedFd> {
+    // Most often only the last component is missing, and is no link.
+    if let (Some(parent), Some(name)) = (path.parent(), path.file_name())
+        && kind == Kind::Directory
+        && let Ok(parent) = find(root.as_fd(), parent)
+        && mkdirat(&parent, name, Mode::from_bits_truncate(0o755)).is_ok()
+    {
+        return openat(&parent, name, NO_LINK, Mode::empty());
+    }
+    make(root.as_fd(), path, kind)
+}
+
+const NO_LINK: OFlag = OFlag::O_PATH.union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 
 /// The same path without its leading slash: openat2 takes both, but the empty path must be `.`.
 fn inside(path: &Path) -> &Path {
@@ -92,7 +107,6 @@ fn make_one(parent: BorrowedFd, name: &OsString, kind: Kind) -> nix::Result<Owne
     if name.as_bytes() == b".." {
         return Err(Errno::ENOENT);
     }
-    let open = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     match kind {
         Kind::Directory => match mkdirat(parent, name.as_os_str(), Mode::from_bits_truncate(0o755)) {
             Ok(()) | Err(Errno::EEXIST) => {}
@@ -106,7 +120,7 @@ fn make_one(parent: BorrowedFd, name: &OsString, kind: Kind) -> nix::Result<Owne
             }
         }
     }
-    openat(parent, name.as_os_str(), open, Mode::empty())
+    openat(parent, name.as_os_str(), NO_LINK, Mode::empty())
 }
 
 #[cfg(test)]

@@ -3,9 +3,13 @@
 
 use super::place::path_at;
 use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use oci_spec::runtime::{Process, Spec};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// A `config.json` this large is no configuration: everything of it is held in memory at once.
@@ -34,18 +38,21 @@ pub fn load(bundle: &Path, file: Option<&Path>) -> Result<Config> {
 
 /// Reads a file of JSON text.
 pub fn read(path: &Path) -> Result<String> {
-    let size = match std::fs::metadata(path) {
-        Ok(meta) if meta.is_dir() => bail!("{}: is a directory, not a JSON file", path.display()),
-        Ok(meta) => meta.len(),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            bail!("JSON specification file {} not found: no such file or directory", path.display())
-        }
-        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    let failed = || format!("cannot read {}", path.display());
+    let file = match crate::sys::fs::open(path, OFlag::O_RDONLY) {
+        Ok(file) => File::from(file),
+        Err(Errno::ENOENT) => bail!("JSON specification file {} not found: no such file or directory", path.display()),
+        Err(errno) => return Err(errno).with_context(failed),
     };
-    if size > LARGEST {
-        bail!("{}: {size} bytes, at most {LARGEST} are read", path.display());
+    let meta = file.metadata().with_context(failed)?;
+    if meta.is_dir() {
+        bail!("{}: is a directory, not a JSON file", path.display());
     }
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut bytes = Vec::with_capacity(meta.len().min(LARGEST) as usize + 1);
+    file.take(LARGEST + 1).read_to_end(&mut bytes).with_context(failed)?;
+    if bytes.len() as u64 > LARGEST {
+        bail!("{}: more than {LARGEST} bytes", path.display());
+    }
     String::from_utf8(bytes).with_context(|| format!("{} is not UTF-8", path.display()))
 }
 

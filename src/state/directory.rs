@@ -30,7 +30,7 @@ impl Root {
     /// Makes the directory if it is missing.
     pub fn make(&self) -> Result<OwnedFd> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let open = || nix::fcntl::open(&self.path, flags, Mode::empty());
+        let open = || crate::sys::fs::open(&self.path, flags);
         let at = || format!("--root {}", self.path.display());
         match open() {
             Err(Errno::ENOENT) => {
@@ -75,7 +75,7 @@ impl Root {
     pub fn open(&self, id: &str) -> Result<Directory> {
         crate::spec::ids::check(id)?;
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let root = match nix::fcntl::open(&self.path, flags, Mode::empty()) {
+        let root = match crate::sys::fs::open(&self.path, flags) {
             Ok(root) => root,
             Err(Errno::ENOENT) => bail!("container does not exist: {id}"),
             Err(errno) => Err(errno).during(STAGE, || format!("--root {}", self.path.display()))?,

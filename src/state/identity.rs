@@ -22,17 +22,17 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// The identity of the living process behind `pidfd`.
-    pub fn of(pid: Pid, pidfd: BorrowedFd, proc: BorrowedFd) -> nix::Result<Identity> {
+    /// The identity of the living process behind `pidfd`, which runs in the boot `boot`.
+    pub fn in_boot(boot: String, pid: Pid, pidfd: BorrowedFd, proc: BorrowedFd) -> nix::Result<Identity> {
         let inode = inode(pidfd)?;
         let start = if inode.is_some() { None } else { start_time(pid, proc) };
-        Ok(Identity { pid: pid.as_raw(), boot: boot_id(proc)?, inode, start })
+        Ok(Identity { pid: pid.as_raw(), boot, inode, start })
     }
 
     /// The identity of this process.
     pub fn own(proc: BorrowedFd) -> nix::Result<Identity> {
         let pid = nix::unistd::getpid();
-        Identity::of(pid, pidfd_open(pid)?.as_fd(), proc)
+        Identity::in_boot(boot_id(proc)?, pid, pidfd_open(pid)?.as_fd(), proc)
     }
 
     /// A handle of the process, if it still lives; a zombie does not.

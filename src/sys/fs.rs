@@ -2,6 +2,8 @@
 
 use super::{check, fd};
 use nix::NixPath;
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 pub const RESOLVE_NO_XDEV: u64 = 0x01;
@@ -47,6 +49,23 @@ pub fn close_range(first: u32, last: u32, at_exec: bool) -> nix::Result<()> {
     let flags = if at_exec { libc::CLOSE_RANGE_CLOEXEC } else { 0 };
     // SAFETY: no pointers. Callers close only what no OwnedFd of theirs holds any more.
     check(unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) }).map(drop)
+}
+
+/// open(2), close-on-exec, in one system call: musl follows its own open with an fcntl.
+pub fn open<P: ?Sized + NixPath>(path: &P, flags: OFlag) -> nix::Result<OwnedFd> {
+    nix::fcntl::openat(nix::fcntl::AT_FDCWD, path, flags | OFlag::O_CLOEXEC, Mode::empty())
+}
+
+/// The text of one of the kernel's own files, in as few calls as it takes: one, if it is short.
+pub fn read_text(file: OwnedFd) -> nix::Result<String> {
+    let mut buffer = [0; 2048];
+    let n = nix::unistd::read(&file, &mut buffer)?;
+    let mut text = buffer[..n].to_vec();
+    if n == buffer.len() {
+        let rest = std::io::Read::read_to_end(&mut std::fs::File::from(file), &mut text);
+        rest.map_err(|error| nix::errno::Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))?;
+    }
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 /// The filesystem magic of `fd` (fstatfs(2)).

@@ -113,6 +113,12 @@ impl FsContext {
     }
 }
 
+impl From<FsContext> for OwnedFd {
+    fn from(context: FsContext) -> OwnedFd {
+        context.0
+    }
+}
+
 /// pivot_root(".", "."): the new root is the working directory, and the old one ends up mounted over it.
 pub fn pivot_root_here() -> nix::Result<()> {
     // SAFETY: two static strings.

@@ -155,10 +155,11 @@ pub fn set_scheduler(attr: &SchedAttr) -> nix::Result<()> {
     check(unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &attr, 0) }).map(drop)
 }
 
-/// Gives every standard signal its default disposition, whatever the caller ignored.
-pub fn default_signals() {
-    for signal in 1..32 {
-        // SAFETY: SIG_DFL is a valid disposition of every signal; KILL and STOP just answer EINVAL.
+/// Gives the standard signals in `ignored` (bit n-1 for signal n) their default disposition: execve(2) resets what is
+/// handled, but hands down what is ignored.
+pub fn default_signals(ignored: u64) {
+    for signal in (1..32).filter(|signal| ignored & 1 << (signal - 1) != 0) {
+        // SAFETY: SIG_DFL is a valid disposition of every signal.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
 }
