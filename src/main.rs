@@ -1,4 +1,12 @@
-//! The program: all of it is in the library, its entry point in `sys::start`.
+//! The program: its entry point and its allocator. All else is in the library.
 #![no_main]
 
-use rt as _;
+#[allow(unsafe_code)]
+#[path = "sys/alloc.rs"]
+mod alloc;
+#[allow(unsafe_code)]
+#[path = "sys/start.rs"]
+mod start;
+
+#[global_allocator]
+static ALLOCATOR: alloc::Bump = alloc::Bump::new();

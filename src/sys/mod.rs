@@ -3,15 +3,15 @@
 //! Every wrapper is one system call (or says which ones), takes borrowed fds and returns owned ones, and reports the
 //! plain errno: what the failure means is known one level up, where the object is known too.
 
+pub mod bpf;
 pub mod clone;
 pub mod exec;
 pub mod fs;
 pub mod mount;
 pub mod net;
 pub mod process;
+pub mod seccomp;
 pub mod shared;
-#[cfg(not(test))]
-pub mod start;
 
 use nix::errno::Errno;
 use std::os::fd::{FromRawFd, OwnedFd};
@@ -33,5 +33,5 @@ pub fn own(raw: std::os::fd::RawFd) -> OwnedFd {
     // SAFETY: callers pass fds fresh out of recvmsg(2), which nobody else knows.
     unsafe { OwnedFd::from_raw_fd(raw) }
 }
-pub mod bpf;
-pub mod seccomp;
+#[cfg(test)]
+mod alloc;

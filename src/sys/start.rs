@@ -15,7 +15,7 @@ pub extern "C" fn main(count: i32, arguments: *const *const libc::c_char) -> i32
     // SAFETY: the C library passes `count` pointers to C strings that live as long as the process.
     let argument = |i: usize| unsafe { CStr::from_ptr(*arguments.add(i)) };
     let arguments = (0..count.max(0) as usize).map(|i| OsString::from_vec(argument(i).to_bytes().to_vec())).collect();
-    i32::from(crate::main(arguments))
+    i32::from(rt::main(arguments))
 }
 
 /// A caller may have closed 0, 1 or 2: the next file that we open must not become our standard output.
