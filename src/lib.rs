@@ -4,7 +4,7 @@ mod cgroups;
 pub mod cli;
 mod commands;
 mod confine;
-mod fault;
+pub mod fault;
 mod hooks;
 mod host;
 mod launch;
@@ -14,7 +14,7 @@ mod net;
 mod plan;
 mod proc;
 mod rootfs;
-mod seal;
+pub mod seal;
 mod seccomp;
 mod spec;
 mod state;
@@ -26,10 +26,10 @@ use cli::{Global, LogFormat, LogLevel, Usage};
 use commands::App;
 use log::Log;
 use std::ffi::OsString;
+pub use sys::exec::Strings;
 
-/// Runs a command line and returns the exit code.
-pub fn main(argv: Vec<OsString>) -> u8 {
-    let arguments = argv.clone();
+/// Runs a command line and returns the exit code. `sealed` is what came of [`seal::ensure`].
+pub fn main(argv: Vec<OsString>, sealed: Result<(), fault::Fault>) -> u8 {
     let invocation = match cli::parse(argv) {
         Ok(invocation) => invocation,
         Err(usage) => return explain(&usage),
@@ -39,9 +39,7 @@ pub fn main(argv: Vec<OsString>) -> u8 {
         Err(error) => return fail(&Log::stderr(), &error, 1),
     };
     let code = commands::failure_code(&invocation.command);
-    if commands::needs_seal(&invocation)
-        && let Err(fault) = seal::ensure(arguments)
-    {
+    if let Err(fault) = sealed {
         return fail(&log, &fault.into(), code);
     }
     let app = match App::new(invocation.global, log) {

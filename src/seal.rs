@@ -11,22 +11,29 @@ use crate::sys::mount::*;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use std::ffi::{CString, OsString};
+use std::ffi::CStr;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 
 const STAGE: &str = "seal";
 const SELF: &str = "/proc/self/exe";
-const NAME: &std::ffi::CStr = c"rt";
+const NAME: &CStr = c"rt";
+
+/// The commands that put a process into a container.
+const COMMANDS: [&[u8]; 3] = [b"create", b"run", b"exec"];
+
+/// Whether an argument list has to do with such a command. Asked of the bare words, before they are understood: what
+/// is executed once more should not have done any work before. A container of that name is sealed for nothing.
+pub fn is_needed<'a>(mut arguments: impl Iterator<Item = &'a CStr>) -> bool {
+    arguments.any(|word| COMMANDS.contains(&word.to_bytes()))
+}
 
 /// Makes sure that this process runs from a sealed copy; re-executes it where it does not.
-pub fn ensure(arguments: Vec<OsString>) -> Result<(), Fault> {
-    let shown = std::fs::read_link(SELF).during(STAGE, || format!("cannot read {SELF}"))?;
+pub fn ensure(arguments: &Strings) -> Result<(), Fault> {
+    let shown = nix::fcntl::readlink(SELF).during(STAGE, || format!("cannot read {SELF}"))?;
     // A detached mount of one file has no path but "/"; nothing else that can be executed has that path.
-    if shown == Path::new("/") || shown.to_string_lossy().starts_with("/memfd:rt") && is_sealed_memfd() {
+    if shown == *"/" || shown.to_string_lossy().starts_with("/memfd:rt") && is_sealed_memfd() {
         // The name was lost with the path.
         return crate::sys::process::set_name(NAME).during(STAGE, || "cannot set the process's name".to_owned());
     }
@@ -35,11 +42,7 @@ pub fn ensure(arguments: Vec<OsString>) -> Result<(), Fault> {
         Err(_) if nobody_inside_could_write() => return Ok(()),
         Err(_) => memfd_copy().during(STAGE, || "cannot copy rt into memory".to_owned())?,
     };
-    let strings = |list: Vec<Vec<u8>>| list.into_iter().filter_map(|text| CString::new(text).ok()).collect::<Vec<_>>();
-    let args = strings(arguments.into_iter().map(OsStringExt::into_vec).collect());
-    let env = std::env::vars_os().map(|(name, value)| [name.into_vec(), value.into_vec()].join(&b'='));
-    let env = strings(env.collect());
-    let errno = execve_fd(copy.as_fd(), &Strings::new(&args), &Strings::new(&env));
+    let errno = execve_fd(copy.as_fd(), arguments, &Strings::environment());
     Err(errno).during(STAGE, || "cannot execute the sealed copy of rt".to_owned())
 }
 

@@ -62,7 +62,8 @@ impl Record {
 
     /// True when the cgroup was told to freeze.
     pub fn is_frozen(&self) -> bool {
-        std::fs::read(self.path.join("cgroup.freeze")).is_ok_and(|text| text.starts_with(b"1"))
+        let file = crate::sys::fs::open(&self.path.join("cgroup.freeze"), OFlag::O_RDONLY);
+        file.and_then(crate::sys::fs::read_text).is_ok_and(|text| text.starts_with('1'))
     }
 }
 

@@ -14,7 +14,7 @@ mod spec;
 mod start;
 mod state;
 
-use crate::cli::{CgroupManager, Command, Global, Invocation, Rootless};
+use crate::cli::{CgroupManager, Command, Global, Rootless};
 use crate::host::Host;
 use crate::log::Log;
 use crate::state::Root;
@@ -101,11 +101,6 @@ pub fn run(app: &App, command: Command) -> Result<u8> {
         Command::Version => print(&version()),
         Command::Help(text) => print(&text),
     }
-}
-
-/// Whether this command starts processes of a container, and so must run from a sealed copy of rt.
-pub fn needs_seal(invocation: &Invocation) -> bool {
-    matches!(invocation.command, Command::Create(_) | Command::Run(_) | Command::Exec(_))
 }
 
 /// The exit code of a failed command: `exec` keeps 1 to 254 for the process (runc).

@@ -1,14 +1,15 @@
 //! `start`: lets the waiting init go on, and says so when its program cannot be run.
 
 use super::{App, destroy};
-use crate::fault::Fault;
+use crate::fault::{During, Fault};
 use crate::host::Host;
 use crate::launch::rendezvous::{self, Started};
 use crate::spec::load::parse_spec;
 use crate::state::{Directory, Record, Status};
 use crate::{confine, hooks};
-use anyhow::{Context, Result, bail};
-use std::os::fd::{AsFd, BorrowedFd};
+use anyhow::{Result, anyhow, bail};
+use nix::errno::Errno;
+use std::os::fd::AsFd;
 
 #[inline(never)]
 pub fn run(app: &App, id: &str) -> Result<u8> {
@@ -16,26 +17,24 @@ pub fn run(app: &App, id: &str) -> Result<u8> {
     let dir = app.root.open(id)?;
     dir.lock()?;
     let record = dir.record()?;
-    let (status, init) = dir.status(&record, host.proc());
-    match status {
-        Status::Created => {}
-        Status::Stopped if record.init.is_none() => {
-            bail!("cannot start container {id}: its creation was interrupted (rt delete --force {id} removes it)")
-        }
-        Status::Stopped => bail!("cannot start a container that has stopped"),
-        Status::Running => bail!("cannot start an already running container"),
-        other => bail!("cannot start a container in the {other} state"),
-    }
+    let Some(init) = record.init.as_ref().and_then(|init| init.alive(host.proc())) else {
+        return Err(not_created(&dir, &record, &host));
+    };
     if record.no_process {
         bail!("process: is required to start a container");
     }
-    let init = init.context("container process is already dead")?;
-    if let Err(fault) = go(&dir, &record, init.as_fd()) {
+    let started = match rendezvous::start(dir.fd()) {
+        // Nobody waits there any more.
+        Err(Errno::ECONNREFUSED | Errno::ENOENT) => return Err(not_created(&dir, &record, &host)),
+        started => started.during("start", || "cannot reach the container's init".to_owned())?,
+    };
+    if let Err(fault) = outcome(started, &record) {
         // "If any hook fails, the container is stopped" (runtime.md); a program that cannot run has left no process.
         let cgroup = destroy::open_cgroup(&record)?;
         destroy::kill_all(&record, Some(init.as_fd()), cgroup.as_ref())?;
         return Err(fault.into());
     }
+    dir.forget_rendezvous();
     if record.poststart
         && let Err(error) = poststart(&dir, &record)
     {
@@ -46,18 +45,23 @@ pub fn run(app: &App, id: &str) -> Result<u8> {
     Ok(0)
 }
 
-fn go(dir: &Directory, record: &Record, init: BorrowedFd) -> Result<(), Fault> {
-    match rendezvous::start(dir.fd()) {
-        Ok(Started::Failed(fault)) => Err(fault),
-        Ok(Started::Page(page)) => match confine::failure(&page, &record.program) {
-            Some(fault) => Err(fault),
-            None => Ok(()),
-        },
-        Err(errno) => {
-            let dead = crate::sys::clone::has_ended(init).unwrap_or(true);
-            let what = if dead { "container process is already dead" } else { "cannot reach the container's init" };
-            Err(Fault::new("start", format!("{what}: {}", crate::fault::words(errno))).errno(errno))
+/// Why a container cannot be started, in runc's words.
+fn not_created(dir: &Directory, record: &Record, host: &Host) -> anyhow::Error {
+    let id = &record.id;
+    match dir.status(record, host.proc()).0 {
+        Status::Stopped if record.init.is_none() => {
+            anyhow!("cannot start container {id}: its creation was interrupted (rt delete --force {id} removes it)")
         }
+        Status::Stopped => anyhow!("cannot start a container that has stopped"),
+        Status::Running => anyhow!("cannot start an already running container"),
+        other => anyhow!("cannot start a container in the {other} state"),
+    }
+}
+
+fn outcome(started: Started, record: &Record) -> Result<(), Fault> {
+    match started {
+        Started::Failed(fault) => Err(fault),
+        Started::Page(page) => confine::failure(&page, &record.program).map_or(Ok(()), Err),
     }
 }
 

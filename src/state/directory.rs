@@ -9,7 +9,7 @@ use nix::fcntl::{OFlag, openat, renameat};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
@@ -148,11 +148,7 @@ impl Directory {
 
     fn read_file(&self, name: &str) -> nix::Result<String> {
         let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let mut file = File::from(openat(&self.fd, name, flags, Mode::empty())?);
-        let mut text = String::with_capacity(2048);
-        file.read_to_string(&mut text)
-            .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EILSEQ)))?;
-        Ok(text)
+        crate::sys::fs::read_text(openat(&self.fd, name, flags, Mode::empty())?)
     }
 
     /// Reads the record; `None` where the container's maker died before it wrote one.
@@ -188,11 +184,16 @@ impl Directory {
             return (if making { Status::Creating } else { Status::Stopped }, None);
         };
         let Some(pidfd) = init.alive(proc) else { return (Status::Stopped, None) };
-        if rendezvous::is_waiting(self.fd()) {
+        if self.exists(rendezvous::NAME) && rendezvous::is_waiting(self.fd()) {
             return (Status::Created, Some(pidfd));
         }
         let frozen = record.cgroup.as_ref().is_some_and(|cgroup| cgroup.is_frozen());
         (if frozen { Status::Paused } else { Status::Running }, Some(pidfd))
+    }
+
+    /// After a start: the rendezvous has served. Were this never reached, a connect would still find nobody waiting.
+    pub fn forget_rendezvous(&self) {
+        let _ = unlinkat(&self.fd, rendezvous::NAME, UnlinkatFlags::NoRemoveDir);
     }
 
     /// Removes the directory; the record goes last, so that an interrupted removal can be finished.

@@ -6,27 +6,57 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// A NULL-terminated array of C strings, made before the calls that must not allocate.
 pub struct Strings<'a> {
-    pointers: Vec<*const libc::c_char>,
+    pointers: Pointers,
     _owner: std::marker::PhantomData<&'a CStr>,
+}
+
+enum Pointers {
+    Own(Vec<*const libc::c_char>),
+    /// What the C library was started with, or keeps as the environment.
+    Given(*const *const libc::c_char),
 }
 
 impl<'a> Strings<'a> {
     pub fn new(strings: &'a [CString]) -> Strings<'a> {
         let pointers = strings.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect();
-        Strings { pointers, _owner: std::marker::PhantomData }
+        Strings { pointers: Pointers::Own(pointers), _owner: std::marker::PhantomData }
+    }
+
+    /// The arguments as the C library passed them to `main`.
+    ///
+    /// # Safety
+    /// `arguments` is NULL-terminated, and it and its strings live as long as the process.
+    pub unsafe fn given(arguments: *const *const libc::c_char) -> Strings<'static> {
+        Strings { pointers: Pointers::Given(arguments), _owner: std::marker::PhantomData }
+    }
+
+    /// The environment of this process.
+    pub fn environment() -> Strings<'static> {
+        unsafe extern "C" {
+            static environ: *const *const libc::c_char;
+        }
+        // SAFETY: the C library keeps it NULL-terminated; rt never changes its environment.
+        unsafe { Strings::given(environ) }
+    }
+
+    fn as_ptr(&self) -> *const *const libc::c_char {
+        match &self.pointers {
+            Pointers::Own(pointers) => pointers.as_ptr(),
+            Pointers::Given(pointers) => *pointers,
+        }
     }
 }
 
 /// execve(2). Returns only on failure; makes no other system call.
 pub fn execve(path: &CStr, args: &Strings, env: &Strings) -> Errno {
     // SAFETY: all three end in NUL or NULL and outlive the call.
-    unsafe { libc::execve(path.as_ptr(), args.pointers.as_ptr(), env.pointers.as_ptr()) };
+    unsafe { libc::execve(path.as_ptr(), args.as_ptr(), env.as_ptr()) };
     Errno::last()
 }
 
 /// execveat(2) of the file that `file` is open on.
 pub fn execve_fd(file: BorrowedFd, args: &Strings, env: &Strings) -> Errno {
-    let (args, env) = (args.pointers.as_ptr(), env.pointers.as_ptr());
+    let (args, env) = (args.as_ptr(), env.as_ptr());
     // SAFETY: as above; the path is a static empty string.
     unsafe { libc::syscall(libc::SYS_execveat, file.as_raw_fd(), c"".as_ptr(), args, env, libc::AT_EMPTY_PATH) };
     Errno::last()

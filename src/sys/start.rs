@@ -2,6 +2,7 @@
 //! nobody here needs; what of it matters is done below.
 
 use nix::errno::Errno;
+use rt::Strings;
 use std::ffi::{CStr, OsString};
 use std::os::unix::ffi::OsStringExt;
 
@@ -12,10 +13,14 @@ pub extern "C" fn main(count: i32, arguments: *const *const libc::c_char) -> i32
     // A closed pipe is an error of write(2), not the end of us.
     // SAFETY: SIG_IGN is a valid disposition.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
-    // SAFETY: the C library passes `count` pointers to C strings that live as long as the process.
-    let argument = |i: usize| unsafe { CStr::from_ptr(*arguments.add(i)) };
-    let arguments = (0..count.max(0) as usize).map(|i| OsString::from_vec(argument(i).to_bytes().to_vec())).collect();
-    i32::from(rt::main(arguments))
+    // SAFETY: the C library passes `count` pointers to C strings that live as long as the process, and a NULL.
+    let words = (0..count.max(0) as usize).map(|i| unsafe { CStr::from_ptr(*arguments.add(i)) });
+    let sealed = match rt::seal::is_needed(words.clone().skip(1)) {
+        // SAFETY: as above.
+        true => rt::seal::ensure(&unsafe { Strings::given(arguments) }),
+        false => Ok(()),
+    };
+    i32::from(rt::main(words.map(|word| OsString::from_vec(word.to_bytes().to_vec())).collect(), sealed))
 }
 
 /// A caller may have closed 0, 1 or 2: the next file that we open must not become our standard output.
