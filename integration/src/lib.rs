@@ -15,6 +15,7 @@
 
 mod bundle;
 pub mod docs;
+mod host;
 mod leaks;
 mod outcome;
 mod sandbox;
@@ -23,6 +24,7 @@ mod spec;
 mod sys;
 
 pub use bundle::Bundle;
+pub use host::{HostMount, both, snapshot};
 pub use outcome::{Outcome, Running};
 pub use sandbox::Sandbox;
 pub use skip::report as report_skip;

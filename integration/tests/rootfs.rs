@@ -1,30 +1,9 @@
 //! Mounts, devices, masked paths, the root itself. Each test that mounts runs under private and under shared
 //! propagation: in neither may anything appear outside the container.
 
-use rt_integration::{Bundle, Outcome, Sandbox, skip};
+use rt_integration::{Bundle, Outcome, both};
 use serde_json::json;
 use std::fs;
-
-/// Runs the test in a sandbox with private mounts and in one with shared mounts; each in a thread of its own, since
-/// a sandbox's namespace is its thread's.
-fn both(test: fn(&Sandbox)) {
-    let name = std::thread::current().name().unwrap_or("rootfs").to_owned();
-    for make in [Sandbox::new, Sandbox::shared] {
-        let run = move || match make() {
-            Ok(sandbox) => {
-                test(&sandbox);
-                None
-            }
-            Err(why) => Some(why),
-        };
-        let thread = std::thread::Builder::new().name(name.clone()).spawn(run).expect("a thread");
-        match thread.join() {
-            Ok(None) => {}
-            Ok(Some(why)) => skip!("{why}"),
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
-    }
-}
 
 /// The options of the mount at a place inside, as mountinfo has them.
 #[track_caller]
