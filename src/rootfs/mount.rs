@@ -4,7 +4,7 @@ use super::options::Options;
 use super::plan::{MountPlan, Source};
 use super::resolve::{Kind, ensure, find};
 use crate::fault::{During, Fault};
-use crate::sys::fs::{RESOLVE_IN_ROOT, RESOLVE_NO_SYMLINKS, openat2};
+use crate::sys::fs::{PROC_SUPER_MAGIC, RESOLVE_IN_ROOT, RESOLVE_NO_SYMLINKS, filesystem_magic, openat2};
 use crate::sys::mount::*;
 use nix::errno::Errno;
 use nix::sys::stat::{FileStat, SFlag, fstat};
@@ -87,7 +87,7 @@ fn is(stat: &FileStat, kind: SFlag) -> bool {
 }
 
 fn target(plan: &MountPlan, root: BorrowedFd, kind: Kind) -> Result<OwnedFd, Fault> {
-    ensure(root, &plan.destination, kind).map_err(|errno| {
+    let target = ensure(root, &plan.destination, kind).map_err(|errno| {
         let what = format!("{}: cannot make the mount point: {}", plan.name(), crate::fault::words(errno));
         let fault = Fault::new(STAGE, what).errno(errno).path(plan.destination.display());
         match errno {
@@ -97,7 +97,25 @@ fn target(plan: &MountPlan, root: BorrowedFd, kind: Kind) -> Result<OwnedFd, Fau
             }
             _ => fault,
         }
-    })
+    })?;
+    match plan.destination.starts_with("/proc") || !lies_in_proc(&target, root) {
+        // The plan has looked at those that say where they lie.
+        true => Ok(target),
+        false => {
+            let what = format!("{}: cannot be mounted because it is inside /proc, by way of a link", plan.name());
+            Err(Fault::new(STAGE, what).path(plan.destination.display()))
+        }
+    }
+}
+
+/// Whether `target` is a file of the container's own /proc, whatever its path said: a mount there could fake a
+/// process's files (CVE-2019-16884, CVE-2023-28642).
+fn lies_in_proc(target: &OwnedFd, root: BorrowedFd) -> bool {
+    if filesystem_magic(target) != Ok(PROC_SUPER_MAGIC) {
+        return false;
+    }
+    let device = |fd: &OwnedFd| fstat(fd).map(|stat| stat.st_dev).ok();
+    find(root, Path::new("/proc")).is_ok_and(|proc| device(&proc) == device(target))
 }
 
 /// `/proc` and `/sys` must be real directories: a link or another mount there could be swapped for a fake
@@ -123,7 +141,7 @@ fn fresh(plan: &MountPlan, kind: &CStr, name: &CStr, existed: Option<&OwnedFd>) 
         let fault = Fault::new(STAGE, format!("{}: {}", plan.name(), crate::fault::words(errno))).errno(errno);
         match errno {
             Errno::ENODEV => fault.hint(format!("this kernel has no filesystem {:?}", name_of())),
-            _ => fault,
+            _ => hinted(fault, kind),
         }
     })?;
     configure(&context, plan, kind, name, existed).map_err(|(word, errno)| {
@@ -132,35 +150,27 @@ fn fresh(plan: &MountPlan, kind: &CStr, name: &CStr, existed: Option<&OwnedFd>) 
             Some(word) => format!("{}: {} does not take {word:?}: {said}", plan.name(), name_of()),
             None => format!("{}: cannot mount {}: {said}", plan.name(), name_of()),
         };
-        let fault = Fault::new(STAGE, what).errno(errno).path(plan.destination.display());
-        match hint(kind.to_bytes(), errno) {
-            Some(hint) => fault.hint(hint),
-            None => fault,
-        }
+        hinted(Fault::new(STAGE, what).errno(errno).path(plan.destination.display()), kind)
     })?;
     let attr = if plan.readonly_late { plan.options.attr.set & !MOUNT_ATTR_RDONLY } else { plan.options.attr.set };
     context.mount(attr).map_err(|errno| {
         let what = format!("{}: cannot mount {}: {}", plan.name(), name_of(), crate::fault::words(errno));
-        let fault = Fault::new(STAGE, what).errno(errno).path(plan.destination.display());
-        match hint(kind.to_bytes(), errno) {
-            Some(hint) => fault.hint(hint),
-            None => fault,
-        }
+        hinted(Fault::new(STAGE, what).errno(errno).path(plan.destination.display()), kind)
     })
 }
 
-/// Why the kernel refuses some filesystems to a user namespace.
-fn hint(kind: &[u8], errno: Errno) -> Option<&'static str> {
-    match (kind, errno) {
-        (b"sysfs", Errno::EPERM) => Some(
+/// Why the kernel refuses some filesystems to a user namespace: sysfs when it is opened, proc when it is mounted.
+fn hinted(fault: Fault, kind: &CStr) -> Fault {
+    match (kind.to_bytes(), fault.errno == Some(Errno::EPERM as i32)) {
+        (b"sysfs", true) => fault.hint(
             "sysfs needs a network namespace that belongs to the container's user namespace; add {\"type\": \"network\"} \
              or bind /sys with rbind,ro instead",
         ),
-        (b"proc", Errno::EPERM) => Some(
+        (b"proc", true) => fault.hint(
             "proc needs a pid namespace of the container's user namespace, and a host /proc without masked paths (not so \
              inside another container)",
         ),
-        _ => None,
+        _ => fault,
     }
 }
 
