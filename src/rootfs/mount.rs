@@ -7,7 +7,9 @@ use crate::fault::{During, Fault};
 use crate::sys::fs::{PROC_SUPER_MAGIC, RESOLVE_IN_ROOT, RESOLVE_NO_SYMLINKS, filesystem_magic, openat2};
 use crate::sys::mount::*;
 use nix::errno::Errno;
+use nix::fcntl::AtFlags;
 use nix::sys::stat::{FileStat, SFlag, fstat};
+use nix::unistd::{Gid, Uid, fchownat};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -65,6 +67,7 @@ pub fn mount(plan: &MountPlan, source: Option<OwnedFd>, root: BorrowedFd, cgroup
             let tree = fresh(plan, kind, name, existed.as_ref())?;
             if plan.options.copy_up {
                 super::copyup::copy(target.as_fd(), tree.as_fd())
+                    .and_then(|()| own_like(plan, &target, &tree))
                     .map_err(|error| Fault::new(STAGE, format!("{}: tmpcopyup: {error:#}", plan.name())))?;
             }
             (tree, target)
@@ -80,6 +83,15 @@ pub fn mount(plan: &MountPlan, source: Option<OwnedFd>, root: BorrowedFd, cgroup
     set_recursive(plan, &tree)?;
     move_mount(&tree, &target).during(STAGE, || format!("{}: cannot be mounted", plan.name()))?;
     Ok(tree)
+}
+
+/// A tmpfs that starts with what it covers starts with its owner, too, unless it names one.
+fn own_like(plan: &MountPlan, covered: &OwnedFd, tree: &OwnedFd) -> anyhow::Result<()> {
+    let stat = fstat(covered)?;
+    let named = |id: &str| plan.options.data.iter().any(|(key, _)| key == id);
+    let uid = (!named("uid")).then(|| Uid::from_raw(stat.st_uid));
+    let gid = (!named("gid")).then(|| Gid::from_raw(stat.st_gid));
+    Ok(fchownat(tree, "", uid, gid, AtFlags::AT_EMPTY_PATH)?)
 }
 
 fn is(stat: &FileStat, kind: SFlag) -> bool {
