@@ -14,6 +14,7 @@
 //! it looks for whatever rt left behind, fails the test with the list, and cleans up.
 
 mod bundle;
+mod descriptors;
 pub mod docs;
 mod host;
 mod leaks;
@@ -24,6 +25,7 @@ mod spec;
 mod sys;
 
 pub use bundle::Bundle;
+pub use descriptors::{close, pass};
 pub use host::{HostMount, both, snapshot};
 pub use outcome::{Outcome, Running};
 pub use sandbox::Sandbox;

@@ -225,3 +225,83 @@ fn devices_of_the_config_and_who_may_open_them() {
         assert_eq!(lines[1..], ["ok", "EPERM", "ok", "ok", "EPERM"], "{}", out.report());
     });
 }
+
+#[test]
+fn the_words_of_the_roots_propagation() {
+    both(|sandbox| {
+        for (word, kind) in [
+            ("shared", "shared"),
+            ("rshared", "shared"),
+            ("slave", "master"),
+            ("rslave", "master"),
+            ("private", ""),
+            ("rprivate", ""),
+            ("unbindable", "unbindable"),
+            ("runbindable", "unbindable"),
+        ] {
+            let bundle = sandbox.bundle("c").set("/linux/rootfsPropagation", word);
+            let line = bundle.args(["mounts", "/"]).run().ok().stdout();
+            let fields = line.split_once(" - ").expect("mountinfo").0.to_owned();
+            let fields: Vec<_> = fields.split(' ').skip(6).filter_map(|field| field.split(':').next()).collect();
+            // On a private host there is nobody to be a slave of.
+            let right = if kind.is_empty() || (kind == "master" && fields.is_empty()) {
+                fields.is_empty()
+            } else {
+                fields.contains(&kind)
+            };
+            assert!(right, "{word}: {line}");
+        }
+    });
+}
+
+#[test]
+fn without_pivot_the_host_is_gone_as_well() {
+    both(|sandbox| {
+        let bundle = sandbox.bundle("c").args("seq ls / -- cwd -- mounts / -- readonly /".split(' '));
+        let out = bundle.run_with(&["--no-pivot"]).ok();
+        let lines = out.lines();
+        assert!(lines.contains(&"bin".to_owned()) && !lines.contains(&"boot".to_owned()), "{}", out.report());
+        assert_eq!(lines.last().map(String::as_str), Some("read-only"));
+        let pause = sandbox.bundle("c").args(["pause"]);
+        pause.run_with(&["--no-pivot", "--detach"]).ok();
+        assert!(pause.exec(["/bin/probe", "ls", "/"]).ok().lines().contains(&"bin".to_owned()));
+        pause.delete_force().ok();
+    });
+}
+
+#[test]
+fn a_root_by_way_of_a_link() {
+    both(|sandbox| {
+        let bundle = sandbox.bundle("c");
+        let (link, rootfs) = (bundle.dir.join("link"), bundle.rootfs());
+        std::os::unix::fs::symlink(&rootfs, &link).expect("a link");
+        bundle.set("/root/path", "link").args(["ls", "/etc"]).run().ok();
+        let bundle = sandbox.bundle("c").set("/root/path", "../bundle-c/./rootfs/").args(["ls", "/etc"]);
+        assert_eq!(bundle.run().ok().stdout(), "group\npasswd\n");
+    });
+}
+
+#[test]
+fn read_only_paths_keep_their_other_flags() {
+    both(|sandbox| {
+        let bundle = sandbox.bundle("c").mount("/mnt", "tmpfs", "t", &["nosuid", "nodev", "noexec", "noatime"]);
+        let bundle = bundle.set("/linux/readonlyPaths", json!(["/mnt", "/etc/passwd", "/proc/sys"]));
+        let (found, out) = options(bundle, "/mnt");
+        for option in ["ro", "nosuid", "nodev", "noexec", "noatime"] {
+            assert!(found.iter().any(|own| own == option), "{option}: {}", out.report());
+        }
+    });
+}
+
+#[test]
+fn masks_cover_what_links_lead_to() {
+    both(|sandbox| {
+        let bundle = sandbox.bundle("c").plant("/real/secret", "x").plant("/real/dir/file", "x");
+        let bundle = bundle.plant_link("/to-file", "/real/secret").plant_link("/to-dir", "real/dir");
+        let bundle = bundle.plant_link("/dangling", "/nowhere").plant_link("/out", "/../../etc/hostname");
+        let bundle =
+            bundle.set("/linux/maskedPaths", json!(["/to-file", "/to-dir", "/dangling", "/out", "/etc/passwd/x"]));
+        let out = bundle.args("seq cat /real/secret -- ls /real/dir -- cat /to-file -- echo end".split(' ')).run().ok();
+        assert_eq!(out.stdout(), "end\n");
+    });
+}
