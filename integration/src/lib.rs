@@ -14,7 +14,9 @@
 //! it looks for whatever rt left behind, fails the test with the list, and cleans up.
 
 mod bundle;
+mod descriptors;
 pub mod docs;
+mod host;
 mod leaks;
 mod outcome;
 mod sandbox;
@@ -23,6 +25,8 @@ mod spec;
 mod sys;
 
 pub use bundle::Bundle;
+pub use descriptors::{close, pass};
+pub use host::{HostMount, both, snapshot};
 pub use outcome::{Outcome, Running};
 pub use sandbox::Sandbox;
 pub use skip::report as report_skip;

@@ -1,30 +1,9 @@
 //! Mounts, devices, masked paths, the root itself. Each test that mounts runs under private and under shared
 //! propagation: in neither may anything appear outside the container.
 
-use rt_integration::{Bundle, Outcome, Sandbox, skip};
+use rt_integration::{Bundle, Outcome, both};
 use serde_json::json;
 use std::fs;
-
-/// Runs the test in a sandbox with private mounts and in one with shared mounts; each in a thread of its own, since
-/// a sandbox's namespace is its thread's.
-fn both(test: fn(&Sandbox)) {
-    let name = std::thread::current().name().unwrap_or("rootfs").to_owned();
-    for make in [Sandbox::new, Sandbox::shared] {
-        let run = move || match make() {
-            Ok(sandbox) => {
-                test(&sandbox);
-                None
-            }
-            Err(why) => Some(why),
-        };
-        let thread = std::thread::Builder::new().name(name.clone()).spawn(run).expect("a thread");
-        match thread.join() {
-            Ok(None) => {}
-            Ok(Some(why)) => skip!("{why}"),
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
-    }
-}
 
 /// The options of the mount at a place inside, as mountinfo has them.
 #[track_caller]
@@ -244,5 +223,85 @@ fn devices_of_the_config_and_who_may_open_them() {
         let lines = out.lines();
         assert_eq!(lines[0], "char 0640 7 8 0 1:11");
         assert_eq!(lines[1..], ["ok", "EPERM", "ok", "ok", "EPERM"], "{}", out.report());
+    });
+}
+
+#[test]
+fn the_words_of_the_roots_propagation() {
+    both(|sandbox| {
+        for (word, kind) in [
+            ("shared", "shared"),
+            ("rshared", "shared"),
+            ("slave", "master"),
+            ("rslave", "master"),
+            ("private", ""),
+            ("rprivate", ""),
+            ("unbindable", "unbindable"),
+            ("runbindable", "unbindable"),
+        ] {
+            let bundle = sandbox.bundle("c").set("/linux/rootfsPropagation", word);
+            let line = bundle.args(["mounts", "/"]).run().ok().stdout();
+            let fields = line.split_once(" - ").expect("mountinfo").0.to_owned();
+            let fields: Vec<_> = fields.split(' ').skip(6).filter_map(|field| field.split(':').next()).collect();
+            // On a private host there is nobody to be a slave of.
+            let right = if kind.is_empty() || (kind == "master" && fields.is_empty()) {
+                fields.is_empty()
+            } else {
+                fields.contains(&kind)
+            };
+            assert!(right, "{word}: {line}");
+        }
+    });
+}
+
+#[test]
+fn without_pivot_the_host_is_gone_as_well() {
+    both(|sandbox| {
+        let bundle = sandbox.bundle("c").args("seq ls / -- cwd -- mounts / -- readonly /".split(' '));
+        let out = bundle.run_with(&["--no-pivot"]).ok();
+        let lines = out.lines();
+        assert!(lines.contains(&"bin".to_owned()) && !lines.contains(&"boot".to_owned()), "{}", out.report());
+        assert_eq!(lines.last().map(String::as_str), Some("read-only"));
+        let pause = sandbox.bundle("c").args(["pause"]);
+        pause.run_with(&["--no-pivot", "--detach"]).ok();
+        assert!(pause.exec(["/bin/probe", "ls", "/"]).ok().lines().contains(&"bin".to_owned()));
+        pause.delete_force().ok();
+    });
+}
+
+#[test]
+fn a_root_by_way_of_a_link() {
+    both(|sandbox| {
+        let bundle = sandbox.bundle("c");
+        let (link, rootfs) = (bundle.dir.join("link"), bundle.rootfs());
+        std::os::unix::fs::symlink(&rootfs, &link).expect("a link");
+        bundle.set("/root/path", "link").args(["ls", "/etc"]).run().ok();
+        let bundle = sandbox.bundle("c").set("/root/path", "../bundle-c/./rootfs/").args(["ls", "/etc"]);
+        assert_eq!(bundle.run().ok().stdout(), "group\npasswd\n");
+    });
+}
+
+#[test]
+fn read_only_paths_keep_their_other_flags() {
+    both(|sandbox| {
+        let bundle = sandbox.bundle("c").mount("/mnt", "tmpfs", "t", &["nosuid", "nodev", "noexec", "noatime"]);
+        let bundle = bundle.set("/linux/readonlyPaths", json!(["/mnt", "/etc/passwd", "/proc/sys"]));
+        let (found, out) = options(bundle, "/mnt");
+        for option in ["ro", "nosuid", "nodev", "noexec", "noatime"] {
+            assert!(found.iter().any(|own| own == option), "{option}: {}", out.report());
+        }
+    });
+}
+
+#[test]
+fn masks_cover_what_links_lead_to() {
+    both(|sandbox| {
+        let bundle = sandbox.bundle("c").plant("/real/secret", "x").plant("/real/dir/file", "x");
+        let bundle = bundle.plant_link("/to-file", "/real/secret").plant_link("/to-dir", "real/dir");
+        let bundle = bundle.plant_link("/dangling", "/nowhere").plant_link("/out", "/../../etc/hostname");
+        let bundle =
+            bundle.set("/linux/maskedPaths", json!(["/to-file", "/to-dir", "/dangling", "/out", "/etc/passwd/x"]));
+        let out = bundle.args("seq cat /real/secret -- ls /real/dir -- cat /to-file -- echo end".split(' ')).run().ok();
+        assert_eq!(out.stdout(), "end\n");
     });
 }

@@ -1,5 +1,6 @@
 //! `create`, and what `run` shares with it.
 
+use super::preserved::Preserved;
 use super::{App, destroy};
 use crate::cgroups::{self, Cgroup, Hierarchy};
 use crate::cli::CreateArgs;
@@ -47,15 +48,14 @@ pub struct Launched {
 pub fn make(app: &App, args: &CreateArgs, mode: Mode) -> Result<Made> {
     spec::ids::check(&args.id)?;
     let host = Host::probe()?;
-    let preserve_fds = args.preserve_fds + listen_fds();
-    check_preserved(preserve_fds)?;
+    let preserved = Preserved::find(args.preserve_fds)?;
     let config = spec::load(args.bundle.as_deref().unwrap_or(Path::new(".")), args.config.as_deref())?;
     let options = Options {
         id: args.id.clone(),
         no_pivot: args.no_pivot,
         no_new_keyring: args.no_new_keyring,
         manager: app.manager(),
-        preserve_fds,
+        preserve_fds: preserved.count,
     };
     let hierarchy = match options.manager {
         cgroups::Manager::Disabled => None,
@@ -63,7 +63,10 @@ pub fn make(app: &App, args: &CreateArgs, mode: Mode) -> Result<Made> {
     };
     let facts = facts(&config, &host, hierarchy.as_ref(), options.manager)?;
     let mut warnings = config.warnings.clone();
-    let plan = plan::plan(&config, options, &facts, &mut warnings)?;
+    let mut plan = plan::plan(&config, options, &facts, &mut warnings)?;
+    if let Some(process) = &mut plan.process {
+        preserved.announce(process);
+    }
     terminal_rules(args, &plan, mode)?;
     for warning in &warnings {
         app.log.warn(warning);
@@ -188,19 +191,4 @@ fn terminal_rules(args: &CreateArgs, plan: &Plan, mode: Mode) -> Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-/// How many descriptors a caller passes by socket activation (sd_listen_fds(3)).
-fn listen_fds() -> u32 {
-    std::env::var("LISTEN_FDS").ok().and_then(|count| count.parse().ok()).unwrap_or(0)
-}
-
-fn check_preserved(count: u32) -> Result<()> {
-    for k in 0..count {
-        let path = format!("/proc/self/fd/{}", 3 + k);
-        if !Path::new(&path).exists() {
-            bail!("unable to stat preserved-fd {} (of {count})", k + 1);
-        }
-    }
-    Ok(())
 }

@@ -1,6 +1,7 @@
 //! `exec`: another process in a running container.
 
 use super::foreground::Foreground;
+use super::preserved::Preserved;
 use super::{App, destroy};
 use crate::cli::ExecArgs;
 use crate::confine::{self, ProcessPlan};
@@ -31,7 +32,9 @@ pub fn run(app: &App, args: &ExecArgs) -> Result<u8> {
     let mut warnings = Vec::new();
     let spec = load::parse_spec(&dir.config()?, &mut warnings)?;
     let process = process(args, &spec, &mut warnings)?;
-    let plan = plan(args, &process, &spec, &record, &mut warnings)?;
+    let mut plan = plan(args, &process, &spec, &record, &mut warnings)?;
+    let preserved = Preserved::find(args.preserve_fds)?;
+    preserved.announce(&mut plan);
     for warning in &warnings {
         app.log.debug(|| warning.clone());
     }
@@ -45,7 +48,7 @@ pub fn run(app: &App, args: &ExecArgs) -> Result<u8> {
         plan: &plan,
         cgroup: destroy::open_cgroup(&record)?,
         sub_cgroup: sub_cgroup(args)?,
-        preserve_fds: args.preserve_fds,
+        preserve_fds: preserved.count,
     };
     let child: Child = enter(entry)?;
     if let Some(path) = &args.pid_file {

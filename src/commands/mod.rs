@@ -9,6 +9,7 @@ mod foreground;
 mod kill;
 mod list;
 mod pause;
+mod preserved;
 mod run;
 mod spec;
 mod start;

@@ -57,6 +57,9 @@ pub fn restrict(plan: &ProcessPlan) -> Result<(), Fault> {
             .or_else(|errno| if errno == Errno::ENOSYS { Ok(()) } else { Err(errno) })
             .map_err(keyring_fault)?;
     }
+    // A daemon may be pinned to some CPUs; its containers have those of their cpuset. Best effort: a filter around rt may
+    // forbid it.
+    let _ = run_on_all_cpus();
     if let Some(attr) = &plan.scheduler {
         set_scheduler(attr).during("scheduler", || "process.scheduler: cannot be set".to_owned())?;
     }

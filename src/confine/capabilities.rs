@@ -67,6 +67,7 @@ impl CapPlan {
 
     /// Drops every capability outside the bounding set. Needs CAP_SETPCAP, so it comes first.
     pub fn drop_bounding(&self) -> Result<(), Fault> {
+        self.keep_inheritable()?;
         for number in 0..64 {
             if self.bounding & 1 << number != 0 {
                 continue;
@@ -81,6 +82,17 @@ impl CapPlan {
             }
         }
         Ok(())
+    }
+
+    /// What is to be inheritable without being bounding has to be so before the bounding set loses it: afterwards the
+    /// kernel refuses to add it (capabilities(7), "Capability bounding set").
+    fn keep_inheritable(&self) -> Result<(), Fault> {
+        if self.inheritable & !self.bounding == 0 {
+            return Ok(());
+        }
+        let what = || "cannot set the inheritable capabilities".to_owned();
+        let held = capget().during(STAGE, what)?;
+        capset(&CapSets { inheritable: self.inheritable & held.permitted, ..held }).during(STAGE, what)
     }
 
     /// Sets the other four, keeping what the seccomp load still needs where `keep_admin` says so.

@@ -151,6 +151,9 @@ fn environment(env: &[String], warnings: &mut Vec<String>) -> Result<Vec<CString
         let Some(own) = name(&env[i]) else {
             bail!("process.env[{i}]: {:?} is not NAME=VALUE", env[i]);
         };
+        if own.is_empty() {
+            bail!("process.env[{i}]: {:?} has no name", env[i]);
+        }
         if env[i + 1..].iter().any(|later| name(later).as_ref() == Some(&own)) {
             warnings.push(format!("process.env[{i}]: {own} is set again later; the last value counts"));
             kept.remove(i);
@@ -198,6 +201,7 @@ mod tests {
             (serde_json::json!({"args": [""]}), "exec: \"\": executable file not found in $PATH (process.args[0]"),
             (serde_json::json!({"args": ["a\0b"]}), "process.args[0]: \"a\\0b\" contains a NUL byte"),
             (serde_json::json!({"env": ["PATH"]}), "process.env[0]: \"PATH\" is not NAME=VALUE"),
+            (serde_json::json!({"env": ["A=1", "=x"]}), "process.env[1]: \"=x\" has no name"),
             (serde_json::json!({"cwd": "tmp"}), "process.cwd: Cwd must be an absolute path"),
             (serde_json::json!({"cwd": ""}), "process.cwd: Cwd property must not be empty"),
             (serde_json::json!({"oomScoreAdj": 1001}), "process.oomScoreAdj: 1001 is not in -1000..1000"),

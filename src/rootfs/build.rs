@@ -129,16 +129,17 @@ impl<'a> Rootfs<'a> {
             Enter::Chroot => nix::unistd::chroot(".").during("pivot", || "cannot chroot into the rootfs".to_owned())?,
         }
         nix::unistd::chdir("/").during("pivot", || "cannot enter the new root".to_owned())?;
-        if let (Some((propagation, recursive)), true) = (self.plan.propagation, enter != Enter::Chroot) {
-            let attr = MountAttr { propagation, ..MountAttr::default() };
-            mount_setattr(&self.root, recursive, &attr)
-                .during("pivot", || "cannot set linux.rootfsPropagation".to_owned())?;
-        }
         if let Some(cwd) = cwd {
             // What cannot be made is told by the chdir that follows.
             let _ = ensure(&self.root, cwd, Kind::Directory);
         }
         super::cover(self.root.as_fd(), &self.plan.masked, &self.plan.readonly_paths)?;
+        // After the covers: read-only paths are binds, which an unbindable tree would refuse.
+        if let (Some((propagation, recursive)), true) = (self.plan.propagation, enter != Enter::Chroot) {
+            let attr = MountAttr { propagation, ..MountAttr::default() };
+            mount_setattr(&self.root, recursive, &attr)
+                .during("pivot", || "cannot set linux.rootfsPropagation".to_owned())?;
+        }
         if self.plan.readonly {
             let read_only = MountAttr { set: MOUNT_ATTR_RDONLY, ..MountAttr::default() };
             mount_setattr(&self.root, false, &read_only)

@@ -4,10 +4,12 @@ use super::options::Options;
 use super::plan::{MountPlan, Source};
 use super::resolve::{Kind, find, make_missing};
 use crate::fault::{During, Fault};
-use crate::sys::fs::{RESOLVE_IN_ROOT, RESOLVE_NO_SYMLINKS, openat2};
+use crate::sys::fs::{PROC_SUPER_MAGIC, RESOLVE_IN_ROOT, RESOLVE_NO_SYMLINKS, filesystem_magic, openat2};
 use crate::sys::mount::*;
 use nix::errno::Errno;
+use nix::fcntl::AtFlags;
 use nix::sys::stat::{FileStat, SFlag, fstat};
+use nix::unistd::{Gid, Uid, fchownat};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -66,6 +68,7 @@ pub fn mount(plan: &MountPlan, source: Option<OwnedFd>, root: BorrowedFd, cgroup
             let tree = fresh(plan, kind, name, existed.then_some(&target))?;
             if plan.options.copy_up {
                 super::copyup::copy(target.as_fd(), tree.as_fd())
+                    .and_then(|()| own_like(plan, &target, &tree))
                     .map_err(|error| Fault::new(STAGE, format!("{}: tmpcopyup: {error:#}", plan.name())))?;
             }
             (tree, target)
@@ -95,6 +98,15 @@ pub fn let_go(fd: OwnedFd) {
     }
 }
 
+/// A tmpfs that starts with what it covers starts with its owner, too, unless it names one.
+fn own_like(plan: &MountPlan, covered: &OwnedFd, tree: &OwnedFd) -> anyhow::Result<()> {
+    let stat = fstat(covered)?;
+    let named = |id: &str| plan.options.data.iter().any(|(key, _)| key == id);
+    let uid = (!named("uid")).then(|| Uid::from_raw(stat.st_uid));
+    let gid = (!named("gid")).then(|| Gid::from_raw(stat.st_gid));
+    Ok(fchownat(tree, "", uid, gid, AtFlags::AT_EMPTY_PATH)?)
+}
+
 fn is(stat: &FileStat, kind: SFlag) -> bool {
     SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == kind
 }
@@ -105,7 +117,7 @@ fn target(plan: &MountPlan, kind: Kind, found: nix::Result<OwnedFd>, root: Borro
         Err(Errno::ENOENT) => make_missing(root, &plan.destination, kind),
         found => found,
     };
-    made.map_err(|errno| {
+    let target = made.map_err(|errno| {
         let what = format!("{}: cannot make the mount point: {}", plan.name(), crate::fault::words(errno));
         let fault = Fault::new(STAGE, what).errno(errno).path(plan.destination.display());
         match errno {
@@ -115,7 +127,25 @@ fn target(plan: &MountPlan, kind: Kind, found: nix::Result<OwnedFd>, root: Borro
             }
             _ => fault,
         }
-    })
+    })?;
+    match plan.destination.starts_with("/proc") || !lies_in_proc(&target, root) {
+        // The plan has looked at those that say where they lie.
+        true => Ok(target),
+        false => {
+            let what = format!("{}: cannot be mounted because it is inside /proc, by way of a link", plan.name());
+            Err(Fault::new(STAGE, what).path(plan.destination.display()))
+        }
+    }
+}
+
+/// Whether `target` is a file of the container's own /proc, whatever its path said: a mount there could fake a
+/// process's files (CVE-2019-16884, CVE-2023-28642).
+fn lies_in_proc(target: &OwnedFd, root: BorrowedFd) -> bool {
+    if filesystem_magic(target) != Ok(PROC_SUPER_MAGIC) {
+        return false;
+    }
+    let device = |fd: &OwnedFd| fstat(fd).map(|stat| stat.st_dev).ok();
+    find(root, Path::new("/proc")).is_ok_and(|proc| device(&proc) == device(target))
 }
 
 /// `/proc` and `/sys` must be real directories: a link or another mount there could be swapped for a fake
@@ -140,7 +170,7 @@ fn fresh(plan: &MountPlan, kind: &CStr, name: &CStr, existed: Option<&OwnedFd>) 
         let fault = Fault::new(STAGE, format!("{}: {}", plan.name(), crate::fault::words(errno))).errno(errno);
         match errno {
             Errno::ENODEV => fault.hint(format!("this kernel has no filesystem {:?}", name_of())),
-            _ => fault,
+            _ => hinted(fault, kind),
         }
     })?;
     configure(&context, plan, kind, name, existed).map_err(|(word, errno)| {
@@ -149,37 +179,29 @@ fn fresh(plan: &MountPlan, kind: &CStr, name: &CStr, existed: Option<&OwnedFd>) 
             Some(word) => format!("{}: {} does not take {word:?}: {said}", plan.name(), name_of()),
             None => format!("{}: cannot mount {}: {said}", plan.name(), name_of()),
         };
-        let fault = Fault::new(STAGE, what).errno(errno).path(plan.destination.display());
-        match hint(kind.to_bytes(), errno) {
-            Some(hint) => fault.hint(hint),
-            None => fault,
-        }
+        hinted(Fault::new(STAGE, what).errno(errno).path(plan.destination.display()), kind)
     })?;
     let attr = if plan.readonly_late { plan.options.attr.set & !MOUNT_ATTR_RDONLY } else { plan.options.attr.set };
     let mounted = context.mount(attr).map_err(|errno| {
         let what = format!("{}: cannot mount {}: {}", plan.name(), name_of(), crate::fault::words(errno));
-        let fault = Fault::new(STAGE, what).errno(errno).path(plan.destination.display());
-        match hint(kind.to_bytes(), errno) {
-            Some(hint) => fault.hint(hint),
-            None => fault,
-        }
+        hinted(Fault::new(STAGE, what).errno(errno).path(plan.destination.display()), kind)
     });
     let_go(context.into());
     mounted
 }
 
-/// Why the kernel refuses some filesystems to a user namespace.
-fn hint(kind: &[u8], errno: Errno) -> Option<&'static str> {
-    match (kind, errno) {
-        (b"sysfs", Errno::EPERM) => Some(
+/// Why the kernel refuses some filesystems to a user namespace: sysfs when it is opened, proc when it is mounted.
+fn hinted(fault: Fault, kind: &CStr) -> Fault {
+    match (kind.to_bytes(), fault.errno == Some(Errno::EPERM as i32)) {
+        (b"sysfs", true) => fault.hint(
             "sysfs needs a network namespace that belongs to the container's user namespace; add {\"type\": \"network\"} \
              or bind /sys with rbind,ro instead",
         ),
-        (b"proc", Errno::EPERM) => Some(
+        (b"proc", true) => fault.hint(
             "proc needs a pid namespace of the container's user namespace, and a host /proc without masked paths (not so \
              inside another container)",
         ),
-        _ => None,
+        _ => fault,
     }
 }
 

@@ -136,8 +136,25 @@ fn mend_seccomp(linux: &mut Value) {
     }
 }
 
-/// config.md: "any value which cannot be mapped to a relevant kernel interface [...] MUST be logged as a warning".
 fn mend_process(process: &mut Value, warnings: &mut Vec<String>) {
+    mend_capabilities(process, warnings);
+    mend_scheduler(process);
+}
+
+/// The flags as config.md spells them, where this parser has names of its own.
+fn mend_scheduler(process: &mut Value) {
+    const SPELLINGS: [(&str, &str); 2] =
+        [("SCHED_FLAG_RESET_ON_FORK", "SCHED_RESET_ON_FORK"), ("SCHED_FLAG_DL_OVERRUN", "SCHED_FLAG_D_L_OVERRUN")];
+    let Some(Value::Array(flags)) = process.pointer_mut("/scheduler/flags") else { return };
+    for flag in flags {
+        if let Some((_, own)) = SPELLINGS.iter().find(|(legal, _)| flag == legal) {
+            *flag = Value::from(*own);
+        }
+    }
+}
+
+/// config.md: "any value which cannot be mapped to a relevant kernel interface [...] MUST be logged as a warning".
+fn mend_capabilities(process: &mut Value, warnings: &mut Vec<String>) {
     let Some(Value::Object(sets)) = process.get_mut("capabilities") else { return };
     for (set, names) in sets {
         let Value::Array(names) = names else { continue };

@@ -101,3 +101,9 @@ pub fn lock(file: impl AsFd, seconds: u32) -> nix::Result<bool> {
         result => result.map(|_| true),
     }
 }
+
+/// The flags of a descriptor by its number, which need not be open: fcntl(2) `F_GETFD`.
+pub fn descriptor_flags(number: i32) -> nix::Result<i32> {
+    // SAFETY: integers only; what is open under this number is not touched.
+    nix::errno::Errno::result(unsafe { libc::fcntl(number, libc::F_GETFD) })
+}

@@ -120,6 +120,14 @@ pub fn join_session_keyring(name: &CStr) -> nix::Result<()> {
     check(unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name.as_ptr()) }).map(drop)
 }
 
+/// Lets this process run on every CPU that its cpuset has: sched_setaffinity(2) with all of them named.
+pub fn run_on_all_cpus() -> nix::Result<()> {
+    // As many as the kernel can be built for (CONFIG_NR_CPUS); it leaves out what does not exist.
+    let all = [u64::MAX; 8192 / 64];
+    // SAFETY: the pointer is to a live array of the given size, which the kernel only reads.
+    check(unsafe { libc::syscall(libc::SYS_sched_setaffinity, 0, size_of_val(&all), all.as_ptr()) }).map(drop)
+}
+
 /// personality(2).
 pub fn set_personality(domain: u64) -> nix::Result<()> {
     // SAFETY: no pointers.

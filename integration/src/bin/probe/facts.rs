@@ -153,6 +153,16 @@ pub fn personality(_: &[String]) -> Outcome {
     Ok(())
 }
 
+pub fn machine(_: &[String]) -> Outcome {
+    // SAFETY: all zeroes is a valid utsname: it is made of byte arrays.
+    let mut names: libc::utsname = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointer is to a live utsname, which the kernel fills with terminated strings.
+    check("uname", i64::from(unsafe { libc::uname(&mut names) }))?;
+    // SAFETY: as above.
+    println!("{}", unsafe { std::ffi::CStr::from_ptr(names.machine.as_ptr()) }.to_string_lossy());
+    Ok(())
+}
+
 pub fn oom_score(_: &[String]) -> Outcome {
     print!("{}", read("/proc/self/oom_score_adj")?);
     Ok(())

@@ -58,6 +58,7 @@ const SUBCOMMANDS: &[(&str, Subcommand, &str)] = &[
     ("sched", facts::sched, "POLICY PRIORITY NICE"),
     ("affinity", facts::affinity, "the CPUs that may be used"),
     ("personality", facts::personality, "in hex"),
+    ("uname", facts::machine, "the machine's name"),
     ("oom-score", facts::oom_score, "oom_score_adj"),
     ("time", facts::time, "MONOTONIC BOOTTIME in seconds"),
     ("timens_offsets", facts::timens_offsets, "the time namespace's offsets"),

@@ -1,0 +1,78 @@
+//! The host as a test arranges it: both kinds of propagation, mounts beside the container, trees that must not change.
+
+use crate::{Sandbox, skip, sys};
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+/// Runs the test in a sandbox with private mounts and in one with shared mounts; each in a thread of its own, since
+/// a sandbox's namespace is its thread's.
+pub fn both(test: fn(&Sandbox)) {
+    let name = std::thread::current().name().unwrap_or("test").to_owned();
+    for make in [Sandbox::new, Sandbox::shared] {
+        let run = move || match make() {
+            Ok(sandbox) => {
+                test(&sandbox);
+                None
+            }
+            Err(why) => Some(why),
+        };
+        let thread = std::thread::Builder::new().name(name.clone()).spawn(run).expect("a thread");
+        match thread.join() {
+            Ok(None) => {}
+            Ok(Some(why)) => skip!("{why}"),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+}
+
+/// A mount of the test's own, gone with this value.
+pub struct HostMount(PathBuf);
+
+impl HostMount {
+    /// A new tmpfs; `data` as mount(8) has it after `-o`, `flags` as mount(2).
+    pub fn tmpfs(at: &Path, flags: libc::c_ulong, data: &str) -> HostMount {
+        fs::create_dir_all(at).expect("a directory");
+        sys::mount("tmpfs", at, "tmpfs", flags, data).expect("a tmpfs");
+        HostMount(at.to_owned())
+    }
+
+    /// The propagation of this mount alone.
+    #[must_use]
+    pub fn propagation(self, flag: libc::c_ulong) -> HostMount {
+        sys::mount("none", &self.0, "", flag, "").expect("propagation");
+        self
+    }
+}
+
+impl Drop for HostMount {
+    fn drop(&mut self) {
+        let _ = sys::detach(&self.0);
+    }
+}
+
+/// A line for each file of a tree, with all that a careless runtime could have changed.
+pub fn snapshot(dir: &Path) -> Vec<String> {
+    let mut lines = Vec::new();
+    look(dir, &mut lines);
+    lines.sort();
+    lines
+}
+
+fn look(path: &Path, lines: &mut Vec<String>) {
+    let meta = path.symlink_metadata().expect("a file of the tree");
+    let kind = meta.file_type();
+    let content = match () {
+        () if kind.is_symlink() => fs::read_link(path).expect("a link").display().to_string(),
+        () if kind.is_file() => format!("{:?}", fs::read(path).expect("a file")),
+        () if kind.is_char_device() || kind.is_block_device() => format!("device {}", meta.rdev()),
+        () => String::new(),
+    };
+    let at = path.display();
+    lines.push(format!("{at} {:o} {} {} {} {content}", meta.mode(), meta.uid(), meta.gid(), meta.nlink()));
+    if meta.is_dir() {
+        for entry in fs::read_dir(path).expect("a directory").flatten() {
+            look(&entry.path(), lines);
+        }
+    }
+}

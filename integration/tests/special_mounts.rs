@@ -1,0 +1,191 @@
+//! Mounts with a mind of their own: cgroup, proc, sysfs, tmpcopyup, the root itself, and targets that are missing,
+//! links or files.
+
+use rt_integration::{Bundle, both};
+use serde_json::json;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+
+fn without<'a>(bundle: Bundle<'a>, destination: &str) -> Bundle<'a> {
+    let destination = destination.to_owned();
+    bundle.edit(move |spec| {
+        spec["mounts"].as_array_mut().expect("mounts").retain(|mount| mount["destination"] != destination.as_str());
+    })
+}
+
+fn mapped(bundle: Bundle<'_>) -> Bundle<'_> {
+    let map = json!([{ "containerID": 0, "hostID": 100_000, "size": 65536 }]);
+    bundle.namespace("user", None).set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map)
+}
+
+#[test]
+fn tmpcopyup_copies_everything_as_it_was() {
+    both(|sandbox| {
+        let bundle = sandbox.bundle("c").plant("/data/deep/er/file", "text").plant("/data/run", "#!");
+        let data = bundle.rootfs().join("data");
+        symlink("../etc/passwd", data.join("link")).expect("a link");
+        symlink("/dangling", data.join("deep/dangling")).expect("a link");
+        fs::set_permissions(data.join("run"), fs::Permissions::from_mode(0o4751)).expect("chmod");
+        fs::set_permissions(data.join("deep"), fs::Permissions::from_mode(0o1775)).expect("chmod");
+        fs::set_permissions(&data, fs::Permissions::from_mode(0o711)).expect("chmod");
+        for (path, uid, gid) in [("run", 12, 34), ("deep", 56, 78), ("deep/er", 9, 10), ("", 3, 4)] {
+            chown(data.join(path), Some(uid), Some(gid)).expect("chown");
+        }
+        // The owner changes last: chown clears set-id bits.
+        fs::set_permissions(data.join("run"), fs::Permissions::from_mode(0o4751)).expect("chmod");
+        let paths = "/data /data/run /data/deep /data/deep/er /data/deep/er/file /data/link";
+        let steps = format!("seq stat {paths} -- readlink /data/link /data/deep/dangling -- cat /data/deep/er/file");
+        let plain = |line: &String| line.split(' ').take(4).map(str::to_owned).collect::<Vec<_>>().join(" ");
+        let before: Vec<String> =
+            sandbox.bundle("c").args(steps.split(' ')).run().ok().lines().iter().take(6).map(plain).collect();
+        let bundle = bundle.mount("/data", "tmpfs", "tmpfs", &["tmpcopyup"]);
+        let out = bundle.args(steps.split(' ')).run().ok();
+        let lines = out.lines();
+        let after: Vec<String> = lines.iter().take(6).map(plain).collect();
+        assert_eq!(after, before, "{}", out.report());
+        assert_eq!(lines[6..], ["../etc/passwd", "/dangling", "text"], "{}", out.report());
+        let bind = sandbox.bundle("c").mount("/data", "none", "/etc", &["bind", "tmpcopyup"]).run();
+        bind.fails_with("tmpcopyup works on tmpfs only");
+    });
+}
+
+#[test]
+fn a_mount_over_the_root_is_the_root() {
+    both(|sandbox| {
+        let other = sandbox.bundle("other").plant("/etc/other", "other").rootfs();
+        let path = other.to_str().expect("UTF-8");
+        let bundle = sandbox.bundle("c").edit(|spec| {
+            let root = json!({ "destination": "/", "type": "none", "source": path, "options": ["rbind"] });
+            spec["mounts"].as_array_mut().expect("mounts").insert(0, root);
+        });
+        assert_eq!(bundle.args(["cat", "/etc/other"]).run().ok().stdout(), "other");
+    });
+}
+
+#[test]
+fn targets_that_are_links_or_missing() {
+    both(|sandbox| {
+        // A link to a directory of the image: the mount is where the link leads.
+        let bundle = sandbox.bundle("l").plant("/real/file", "x").plant_link("/alias", "/real");
+        let bundle = bundle.mount("/alias", "tmpfs", "tmpfs", &[]);
+        let out = bundle.args(["seq", "mounts", "/real", "--", "ls", "/real"]).run().ok();
+        assert!(out.stdout().contains(" /real "), "{}", out.report());
+        // A link that leads out of the image and back is a link inside it.
+        let bundle = sandbox.bundle("o").plant_link("/out", "/../../../../../../var").mount("/out", "tmpfs", "t", &[]);
+        assert!(bundle.args(["mounts", "/var"]).run().ok().stdout().contains(" /var "));
+        // A chain of links, the last of them dangling.
+        let bundle = sandbox.bundle("d").plant_link("/one", "two").plant_link("/two", "/var/three");
+        let bundle = bundle.plant_link("/var/three", "../made/here").mount("/one", "tmpfs", "t", &[]);
+        assert!(bundle.args(["mounts", "/made/here"]).run().ok().stdout().contains(" /made/here "));
+        sandbox.bundle("x").plant_link("/loop", "loop").mount("/loop", "tmpfs", "t", &[]).run().fails_with("/loop");
+        // A file is no directory, and the other way round.
+        sandbox.bundle("f").mount("/etc/passwd", "tmpfs", "t", &[]).run().fails_with("/etc/passwd");
+        sandbox.bundle("f").mount("/etc/passwd/x", "tmpfs", "t", &[]).run().fails_with("/etc/passwd/x");
+        let file = sandbox.dir().join("file");
+        fs::write(&file, "").expect("a file");
+        let file = file.to_str().expect("UTF-8");
+        sandbox.bundle("f").mount("/mnt", "none", file, &["bind"]).run().fails_with("/mnt");
+        // A relative destination is the root's.
+        let bundle = sandbox.bundle("r").mount("mnt/deep", "tmpfs", "t", &[]).args(["mounts", "/mnt/deep"]);
+        assert!(bundle.run().ok().stdout().contains(" /mnt/deep "));
+    });
+}
+
+#[test]
+fn a_read_only_tmpfs_at_dev_still_has_its_nodes() {
+    both(|sandbox| {
+        let bundle = without(sandbox.bundle("c"), "/dev").edit(|spec| {
+            let dev = json!({ "destination": "/dev", "type": "tmpfs", "source": "tmpfs",
+                "options": ["nosuid", "ro", "mode=755"] });
+            spec["mounts"].as_array_mut().expect("mounts").insert(1, dev);
+        });
+        let out = bundle.args("seq open-dev /dev/null rw -- readonly /dev /dev/shm -- readlink /dev/fd".split(' '));
+        assert_eq!(out.run().ok().stdout(), "ok\nread-only\nwritable\n/proc/self/fd\n");
+    });
+}
+
+#[test]
+fn the_cgroup_mount() {
+    both(|sandbox| {
+        let cgroup = |option: &str| {
+            without(sandbox.bundle("c"), "/sys/fs/cgroup").mount(
+                "/sys/fs/cgroup",
+                "cgroup",
+                "cgroup",
+                &["nosuid", "noexec", "nodev", option],
+            )
+        };
+        // With a cgroup namespace the container's own cgroup is the root of what it sees.
+        let steps = "seq mounts /sys/fs/cgroup -- cat /proc/self/cgroup -- try mkdirat -100 /sys/fs/cgroup/below 0755";
+        let out = cgroup("rw").args(steps.split(' ')).run().ok();
+        let lines = out.lines();
+        assert!(lines[0].contains(" / /sys/fs/cgroup rw,nosuid,nodev,noexec"), "{}", out.report());
+        assert!(
+            lines.contains(&"0::/".to_owned()) && lines.last().is_some_and(|line| line == "ok"),
+            "{}",
+            out.report()
+        );
+        let out = cgroup("ro").args(steps.split(' ')).run().ok();
+        assert!(out.lines()[0].contains(" / /sys/fs/cgroup ro,"), "{}", out.report());
+        assert_eq!(out.lines().last().map(String::as_str), Some("EROFS"), "{}", out.report());
+        // Without one, the path in it is the host's.
+        let out = cgroup("ro").without_namespace("cgroup").args(["cat", "/proc/self/cgroup"]).run().ok();
+        assert!(out.stdout().contains(sandbox.cgroup()), "{}", out.report());
+        let out = cgroup("ro").edit(|spec| spec["mounts"][6]["type"] = "cgroup2".into());
+        out.run().ok();
+    });
+}
+
+#[test]
+fn proc_and_sysfs_only_on_real_directories() {
+    both(|sandbox| {
+        for name in ["proc", "sys"] {
+            for target in ["/tmp", "tmp", "/proc/self/cwd", "/dangling"] {
+                let bundle = sandbox.bundle(&format!("{name}-{}", target.replace('/', "_")));
+                fs::remove_dir(bundle.rootfs().join(name)).expect("the directory");
+                symlink(target, bundle.rootfs().join(name)).expect("a link");
+                bundle.run().fails_with("must be mounted on ordinary directory");
+                assert_eq!(fs::read_dir(bundle.rootfs().join("tmp")).expect("tmp").count(), 0);
+            }
+            let bundle = sandbox.bundle(&format!("file-{name}"));
+            fs::remove_dir(bundle.rootfs().join(name)).expect("the directory");
+            bundle.plant(&format!("/{name}"), "a file").run().fails_with("must be mounted on ordinary directory");
+        }
+        // Missing ones are made.
+        let bundle = sandbox.bundle("made");
+        fs::remove_dir(bundle.rootfs().join("proc")).expect("the directory");
+        fs::remove_dir(bundle.rootfs().join("sys")).expect("the directory");
+        bundle.run().ok();
+    });
+}
+
+#[test]
+fn what_may_lie_over_and_inside_proc() {
+    both(|sandbox| {
+        sandbox.bundle("c").mount("/proc", "tmpfs", "t", &[]).run().fails_with("it is not of type proc");
+        for at in ["/proc/self", "/proc/1/attr", "/proc/sys", "/./proc//self/", "/mnt/../proc/self"] {
+            sandbox
+                .bundle("c")
+                .mount(at, "tmpfs", "t", &[])
+                .run()
+                .fails_with("cannot be mounted because it is inside /proc");
+        }
+        // What lxcfs does.
+        let file = sandbox.dir().join("meminfo");
+        fs::write(&file, "MemTotal: 1 kB\n").expect("a file");
+        let bundle = sandbox.bundle("c").mount("/proc/meminfo", "none", file.to_str().expect("UTF-8"), &["bind"]);
+        assert_eq!(bundle.args(["cat", "/proc/meminfo"]).run().ok().stdout(), "MemTotal: 1 kB\n");
+        // By way of a link the same place is the same place.
+        let bundle = sandbox.bundle("s").plant_link("/p", "/proc").mount("/p/self/attr", "tmpfs", "t", &[]);
+        bundle.run().fails_with("/proc");
+    });
+}
+
+#[test]
+fn sysfs_needs_a_network_namespace_of_the_user_namespace() {
+    both(|sandbox| {
+        let out = mapped(sandbox.bundle("c")).without_namespace("network").run().fails_with("/sys");
+        assert!(out.stderr().contains("bind /sys with rbind,ro instead"), "{}", out.report());
+        mapped(sandbox.bundle("c")).run().ok();
+    });
+}
