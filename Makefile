@@ -25,7 +25,7 @@ FISHDIR = $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 # Each test is one thread that waits for processes most of the time; more than this only makes kernel waits longer.
 TEST_THREADS ?= $(shell nproc)
 
-.PHONY: help demo build test lint bench man completions install uninstall clean linker busybox
+.PHONY: help demo build test lint bench man completions install uninstall clean linker busybox strace
 
 help:
 	@echo 'make demo       build rt and run a container that says what it sees'
@@ -62,6 +62,10 @@ linker:
 busybox:
 	@command -v busybox >/dev/null || [ -x bundles/rootfs/bin/busybox ] || $(call apt,busybox-static,busybox)
 
+# The tests that count system calls are skipped without it.
+strace:
+	@command -v strace >/dev/null || [ "$$(id -u)" != 0 ] || ($(call apt,strace,strace)) || true
+
 # $(call apt,PACKAGES,WHAT FOR)
 apt = { \
 	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
@@ -73,7 +77,7 @@ apt = { \
 		{ apt-get update -qq && apt-get install -qq -y --no-install-recommends $(1) >/dev/null; }; }
 
 # The tests run a development build: the same code, quicker to build, its checks on.
-test: linker
+test: linker strace
 	@mkdir -p target && : > target/skipped && : > target/test.log
 	@if [ "$$(id -u)" != 0 ]; then echo 'not root: tests that need it will be skipped and listed'; fi
 	cargo build --target $(TRIPLE) -p rt -p rt-integration --bins
