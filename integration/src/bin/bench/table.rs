@@ -60,16 +60,17 @@ impl Table {
 
     /// What other shapes of container cost more than the plain one.
     pub fn print_differences(&self, plain: &str, shapes: &[(&str, &str)]) {
-        println!("\n{:<28} {:<8} {:>11} {:>16} {:>7}", "µs", "", "median", "more than plain", "failed");
+        println!("\n{:<28} {:<8} {:>9} {:>16} {:>10} {:>7}", "µs", "", "median", "more than plain", "by min", "failed");
         for (shape, told) in shapes {
             for row in self.rows.iter().filter(|row| row.what == *shape) {
-                let base = self.row(plain, &row.who).and_then(Row::median);
+                let base = self.row(plain, &row.who);
                 let (Some(base), Some(median)) = (base, row.median()) else {
-                    println!("{told:<28} {:<8} {:>36}", row.who, format!("{} of {} failed", row.failed, row.tried));
+                    println!("{told:<28} {:<8} {:>45}", row.who, format!("{} of {} failed", row.failed, row.tried));
                     continue;
                 };
-                let more = median - base;
-                println!("{told:<28} {:<8} {median:>11.0} {more:>16.0} {:>7}", row.who, row.failed);
+                let more = median - base.median().unwrap_or_default();
+                let least = row.min() - base.min();
+                println!("{told:<28} {:<8} {median:>9.0} {more:>16.0} {least:>10.0} {:>7}", row.who, row.failed);
             }
         }
     }
