@@ -25,14 +25,14 @@ FISHDIR = $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 # Each test is one thread that waits for processes most of the time; more than this only makes kernel waits longer.
 TEST_THREADS ?= $(shell nproc)
 
-.PHONY: help demo build test lint bench man completions install uninstall clean linker busybox
+.PHONY: help demo build test lint bench man completions install uninstall clean linker busybox strace
 
 help:
 	@echo 'make demo       build rt and run a container that says what it sees'
 	@echo 'make build      build the static binary, release profile'
 	@echo 'make test       unit tests, then black-box tests of the built binary (as root for all of them)'
 	@echo 'make lint       formatting and clippy'
-	@echo 'make bench      time rt and the runtimes installed beside it'
+	@echo 'make bench      time rt and the runtimes installed beside it (as root; ROUNDS=N)'
 	@echo 'make install    binary, man pages and completions below PREFIX ($(PREFIX)), DESTDIR in front'
 	@echo 'make uninstall  remove these'
 	@echo 'make completions  regenerate the checked-in completion scripts'
@@ -62,6 +62,10 @@ linker:
 busybox:
 	@command -v busybox >/dev/null || [ -x bundles/rootfs/bin/busybox ] || $(call apt,busybox-static,busybox)
 
+# The tests that count system calls are skipped without it.
+strace:
+	@command -v strace >/dev/null || [ "$$(id -u)" != 0 ] || ($(call apt,strace,strace)) || true
+
 # $(call apt,PACKAGES,WHAT FOR)
 apt = { \
 	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
@@ -73,7 +77,7 @@ apt = { \
 		{ apt-get update -qq && apt-get install -qq -y --no-install-recommends $(1) >/dev/null; }; }
 
 # The tests run a development build: the same code, quicker to build, its checks on.
-test: linker
+test: linker strace
 	@mkdir -p target && : > target/skipped && : > target/test.log
 	@if [ "$$(id -u)" != 0 ]; then echo 'not root: tests that need it will be skipped and listed'; fi
 	cargo build --target $(TRIPLE) -p rt -p rt-integration --bins
@@ -94,10 +98,10 @@ lint:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --target $(TRIPLE) -- -D warnings
 
+# The timer, its floor program and the containers' image need no release build: they do little but system calls.
 bench: build
-	@if [ -f integration/src/bin/bench.rs ] || [ -d integration/src/bin/bench ]; then \
-		RT_BIN="$$PWD/$(RT)" cargo run --release --target $(TRIPLE) -p rt-integration --bin bench; \
-	else echo 'there is no benchmark yet' >&2; exit 1; fi
+	cargo build --target $(TRIPLE) -p rt-integration --bins
+	@RT_BIN="$$PWD/$(RT)" RT_PROBE="$$PWD/$(PROBE)" target/$(TRIPLE)/debug/bench $(ROUNDS)
 
 man: linker
 	@if command -v cargo >/dev/null; then cargo run -q --target $(TRIPLE) -p rt-integration --bin docs -- man target/man; \

@@ -1,0 +1,71 @@
+//! `make bench`: what rt costs, as ratios to the floor (floor.rs) and beside every other runtime in $PATH.
+//!
+//! All contenders take turns in every round, so that whatever disturbs the machine disturbs all of them. Medians are
+//! compared; the minimum says how quiet it was. Nothing is asserted: times belong to the machine.
+//!
+//! `bench [ROUNDS]`, 60 without. The work is done in a mount namespace of its own, with a pure cgroup2 hierarchy and
+//! a tmpfs on /run; the sandbox complains if anything is left.
+
+mod contenders;
+mod table;
+mod timer;
+
+use contenders::{Contender, Floor, Runtime, Shapes};
+use rt_integration::{Sandbox, rt_bin};
+use std::process::ExitCode;
+use table::Table;
+use timer::Timer;
+
+const ROUNDS: usize = 60;
+/// Rounds before those that count: caches and allocators settle.
+const WARM: usize = 3;
+
+fn main() -> ExitCode {
+    let rounds = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(ROUNDS);
+    let sandbox = match Sandbox::new() {
+        Ok(sandbox) => sandbox,
+        Err(why) => {
+            eprintln!("bench: {why}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let steady = timer::steady();
+    let shapes = Shapes::make(&sandbox);
+    let floor = Floor::new(&sandbox, &shapes);
+    let runtimes = Runtime::all(&sandbox, &shapes);
+    for runtime in &runtimes {
+        println!("{:<8} {}", runtime.name, runtime.version());
+    }
+    println!("{rounds} rounds{}", if steady { "" } else { "; without real-time priority, which would steady them" });
+    let mut table = Table::default();
+    let mut timer = Timer::new();
+    for round in 0..rounds + WARM {
+        let counts = round >= WARM;
+        one_life(&floor, &mut timer, &mut table, counts);
+        for runtime in &runtimes {
+            one_life(runtime, &mut timer, &mut table, counts);
+            for shape in ["docker", "default seccomp"] {
+                table.add(shape, runtime.name(), timer.time(&runtime.run_of(shape)), counts);
+            }
+        }
+        timer::reap_orphans();
+    }
+    table.print_ratios(&["run", "create", "start", "state", "exec", "delete -f"]);
+    table.print_differences("run", &[("docker", "bundles/docker"), ("default seccomp", "the default seccomp profile")]);
+    println!("\n{:<26} {:>9} {:>12}", "", "peak RSS", "binary");
+    for runtime in &runtimes {
+        let size = std::fs::metadata(&runtime.path).map_or(0, |meta| meta.len());
+        println!("{:<26} {:>6} kB {:>9} kB", runtime.name, runtime.peak_rss(&floor), size / 1000);
+    }
+    if !rt_bin().components().any(|part| part.as_os_str() == "release") {
+        println!("\nThis is not a release build of rt: its numbers mean little.");
+    }
+    if table.failures() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// Each command once, on containers of this contender's.
+fn one_life(contender: &impl Contender, timer: &mut Timer, table: &mut Table, counts: bool) {
+    for (verb, call) in contender.life() {
+        table.add(verb, contender.name(), timer.time(&call), counts);
+    }
+}

@@ -1,0 +1,140 @@
+//! How many system calls rt makes, and how much memory it needs: bounds, so that neither creeps.
+//!
+//! The counts hold for every build: what a development build adds, a look at each descriptor before it is closed
+//! (`fcntl(F_GETFD)`), is not counted. Its code is larger, so the memory bound is asserted for a release build alone
+//! (one below a directory named `release`).
+
+use rt_integration::{Bundle, Sandbox, probe_bin, rt_bin, sandbox, skip};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// Every call of rt, of the container's init and of its program, by name; and the lines themselves.
+struct Trace {
+    lines: Vec<String>,
+    calls: BTreeMap<String, usize>,
+}
+
+impl Trace {
+    fn parse(text: &str) -> Trace {
+        let lines: Vec<String> = text.lines().filter_map(call).map(str::to_owned).collect();
+        let mut calls = BTreeMap::new();
+        for line in &lines {
+            let name = line.split('(').next().unwrap_or_default();
+            *calls.entry(name.to_owned()).or_default() += 1;
+        }
+        Trace { lines, calls }
+    }
+
+    fn count(&self, name: &str) -> usize {
+        self.calls.get(name).copied().unwrap_or(0)
+    }
+
+    fn total(&self) -> usize {
+        self.lines.len()
+    }
+
+    #[track_caller]
+    fn at_most(&self, bound: usize) {
+        assert!(self.total() <= bound, "{} system calls, {bound} allowed: {:#?}", self.total(), self.calls);
+    }
+}
+
+/// `PID name(…) = …`: the call's part of a line that begins a call. The rest are signals, ends, and second halves.
+fn call(line: &str) -> Option<&str> {
+    let call = line.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start();
+    let begins = call.starts_with(|c: char| c.is_ascii_lowercase());
+    let checks_only = call.starts_with("fcntl(") && call.contains(", F_GETFD");
+    (begins && !checks_only).then_some(call)
+}
+
+/// Calls rt below strace, which follows every task.
+#[track_caller]
+fn trace(sandbox: &Sandbox, words: &[&str]) -> Trace {
+    let file = sandbox.dir().join(format!("trace-{}", words[0]));
+    let rt = sandbox.command(words);
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-s", "64", "-o"]).arg(&file).arg(rt.get_program()).args(rt.get_args());
+    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").current_dir(sandbox.dir());
+    sandbox.finish(command).ok();
+    Trace::parse(&fs::read_to_string(&file).expect("what strace wrote"))
+}
+
+/// Why calls cannot be counted here, if so.
+fn no_strace() -> Option<String> {
+    match Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).status() {
+        Ok(status) if status.success() => None,
+        Ok(status) => Some(format!("strace cannot trace here: {status}")),
+        Err(error) => Some(format!("strace: {error}")),
+    }
+}
+
+fn path(bundle: &Bundle) -> String {
+    bundle.write();
+    bundle.dir.to_str().expect("UTF-8").to_owned()
+}
+
+#[test]
+fn one_run_is_few_system_calls() {
+    if let Some(why) = no_strace() {
+        skip!("{why}");
+    }
+    let sandbox = sandbox!();
+    let bundle = sandbox.bundle("c").set("/process/args", vec!["/bin/true"]);
+    let trace = trace(&sandbox, &["run", "--bundle", &path(&bundle), "c"]);
+    println!("run: {} system calls", trace.total());
+    trace.at_most(350);
+    assert_eq!(trace.count("clone3"), 1, "{:#?}", trace.calls);
+    for other in ["clone", "fork", "vfork"] {
+        assert_eq!(trace.count(other), 0, "{other}: {:#?}", trace.calls);
+    }
+    // strace's own start of rt, the re-exec from the sealed copy, the container's program.
+    assert_eq!(trace.count("execve") + trace.count("execveat"), 3, "{:#?}", trace.calls);
+    // An RCU grace period each, milliseconds on a busy host: init is born in its cgroup instead.
+    let moved = trace.lines.iter().find(|line| line.contains("cgroup.procs"));
+    assert!(moved.is_none(), "{moved:?}");
+    for slow in ["/proc/self/mountinfo", "/proc/mounts", "/proc/self/mounts"] {
+        let line = trace.lines.iter().find(|line| line.contains(slow));
+        assert!(line.is_none(), "grows with the host's mounts: {line:?}");
+    }
+}
+
+#[test]
+fn a_life_is_few_system_calls() {
+    if let Some(why) = no_strace() {
+        skip!("{why}");
+    }
+    let sandbox = sandbox!();
+    let bundle = sandbox.bundle("c").args(["pause"]);
+    // Not below strace: it would stay with init as long as that lives.
+    bundle.create().ok();
+    for (words, bound) in [
+        (&["start", "c"] as &[&str], 60),
+        (&["state", "c"], 60),
+        (&["exec", "c", "/bin/true"], 190),
+        (&["delete", "--force", "c"], 60),
+    ] {
+        let trace = trace(&sandbox, words);
+        println!("{}: {} system calls", words[0], trace.total());
+        trace.at_most(bound);
+    }
+}
+
+#[test]
+fn peak_memory() {
+    let sandbox = sandbox!();
+    let bundle = sandbox.bundle("c").set("/process/args", vec!["/bin/true"]);
+    let floor: PathBuf = probe_bin().with_file_name("floor");
+    if !floor.exists() {
+        skip!("no {} to measure with", floor.display());
+    }
+    let rt = sandbox.command(["run", "--bundle", &path(&bundle), "c"]);
+    let mut command = Command::new(floor);
+    command.arg("rss").arg(rt.get_program()).args(rt.get_args()).current_dir(sandbox.dir());
+    let out = sandbox.finish(command).ok().stdout();
+    let peak: usize = out.trim().parse().unwrap_or_else(|_| panic!("no number: {out:?}"));
+    println!("peak of {}: {peak} kB", rt_bin().display());
+    let release = rt_bin().components().any(|part| part.as_os_str() == "release");
+    assert!(!release || peak <= 3072, "{peak} kB, 3072 allowed");
+}
