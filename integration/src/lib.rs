@@ -17,6 +17,7 @@ mod bundle;
 pub mod docs;
 mod leaks;
 mod outcome;
+pub mod pty;
 mod sandbox;
 mod skip;
 mod spec;

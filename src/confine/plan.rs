@@ -5,6 +5,7 @@ use super::limits::{self, Limit};
 use super::scheduling;
 use crate::seccomp;
 use crate::sys::process::SchedAttr;
+use crate::sys::tty::Size;
 use anyhow::{Context, Result, bail};
 use oci_spec::runtime::{Linux, Process};
 use std::ffi::CString;
@@ -17,6 +18,8 @@ pub struct ProcessPlan {
     pub env: Vec<CString>,
     pub cwd: PathBuf,
     pub terminal: bool,
+    /// How large the terminal is at first.
+    pub console_size: Option<Size>,
     pub uid: u32,
     pub gid: u32,
     pub additional_gids: Vec<u32>,
@@ -96,6 +99,7 @@ pub fn plan(
         args,
         cwd: cwd.clone(),
         terminal: process.terminal().unwrap_or(false),
+        console_size: console_size(process)?,
         uid: user.uid(),
         gid: user.gid(),
         additional_gids: user.additional_gids().clone().unwrap_or_default(),
@@ -132,6 +136,14 @@ fn check_filter(plan: &ProcessPlan) -> Result<()> {
             if call == "capset" { ", or set process.noNewPrivileges" } else { "" }
         ),
     }
+}
+
+fn console_size(process: &Process) -> Result<Option<Size>> {
+    let Some(size) = process.console_size().filter(|_| process.terminal() == Some(true)) else { return Ok(None) };
+    let number = |value: u64, field: &str| {
+        u16::try_from(value).with_context(|| format!("process.consoleSize.{field}: {value} is not below 65536"))
+    };
+    Ok(Some(Size { rows: number(size.height(), "height")?, columns: number(size.width(), "width")? }))
 }
 
 fn strings(list: &[String], field: &str) -> Result<Vec<CString>> {

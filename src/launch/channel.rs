@@ -9,6 +9,7 @@
 //!   |------ Mapped ------------------------------------------------------------------------>|  new user namespace
 //!   |<----- RunHooks -----------------------------------------------------------------------|  mounts are made
 //!   |------ HooksDone --------------------------------------------------------------------->|
+//!   |<----- Terminal + master --------------------------------------------------------------|  process.terminal
 //!   |<----- Warn, Ready --------------------------------------------------------------------|  all but execve
 //!   |------ Go (run) or Wait (create: wait at the rendezvous) ----------------------------->|
 //!   |<===== end of file: execve closed its end, or it died ================================|
@@ -25,8 +26,11 @@ use nix::sys::socket::{
     sendmsg, socketpair,
 };
 use nix::unistd::Pid;
+use std::ffi::OsStr;
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 /// From the container's side to the parent.
 pub enum Up {
@@ -34,6 +38,8 @@ pub enum Up {
     Init(Child),
     RunHooks,
     Warn(String),
+    /// The master of the process's pty, and the name of the other end inside.
+    Terminal(OwnedFd, PathBuf),
     Ready,
     Failed(Fault),
     /// The other side is gone: it has executed the container's program, or died.
@@ -97,6 +103,10 @@ impl Channel {
             Up::NeedMaps => self.send(b"M"),
             Up::RunHooks => self.send(b"H"),
             Up::Ready => self.send(b"R"),
+            Up::Terminal(master, name) => {
+                let data = tagged(b'T', name.as_os_str().as_bytes());
+                send_fd(self.0.as_raw_fd(), &data, &[master.as_raw_fd()])
+            }
             Up::Warn(text) => self.send(&tagged(b'W', text.as_bytes())),
             Up::Failed(fault) => self.send(&tagged(b'F', &serde_json::to_vec(fault).unwrap_or_default())),
             Up::Init(child) => {
@@ -118,6 +128,7 @@ impl Channel {
             b'H' => Up::RunHooks,
             b'R' => Up::Ready,
             b'W' => Up::Warn(String::from_utf8_lossy(rest).into_owned()),
+            b'T' => Up::Terminal(fd.ok_or(Errno::EPROTO)?, OsStr::from_bytes(rest).into()),
             b'F' => Up::Failed(serde_json::from_slice(rest).map_err(|_| Errno::EPROTO)?),
             b'I' => {
                 let pid = rest.try_into().map(i32::from_ne_bytes).map_err(|_| Errno::EPROTO)?;

@@ -12,6 +12,7 @@ pub mod process;
 pub mod shared;
 #[cfg(not(test))]
 pub mod start;
+pub mod tty;
 
 use nix::errno::Errno;
 use std::os::fd::{FromRawFd, OwnedFd};
