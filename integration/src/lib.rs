@@ -13,6 +13,7 @@
 //! cgroup2 hierarchy, an empty /run and a scratch tmpfs. Tests therefore run side by side. When a sandbox goes,
 //! it looks for whatever rt left behind, fails the test with the list, and cleans up.
 
+pub mod agent;
 mod bundle;
 pub mod docs;
 mod leaks;

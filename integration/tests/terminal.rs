@@ -79,7 +79,10 @@ fn a_rootless_container_has_a_terminal() {
     let (listener, socket) = console(&sandbox, "console");
     std::os::unix::fs::chown(&socket, Some(1000), None).expect("chown");
     let bundle = terminal(sandbox.bundle("c")).args(["tty"]);
-    bundle.run_with(&["--detach", "--console-socket", &socket]).ok();
+    // No cgroup is delegated to this user.
+    let mut call = sandbox.command(["--cgroup-manager", "disabled"]);
+    call.args(bundle.command("run", &["--detach", "--console-socket", &socket]).get_args().skip(2));
+    sandbox.finish(call).ok();
     let (_, master) = receive(&listener);
     assert_eq!(output(master).lines().count(), 3);
     bundle.wait_stopped();

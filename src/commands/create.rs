@@ -73,7 +73,8 @@ pub fn make(app: &App, args: &CreateArgs, mode: Mode) -> Result<Made> {
     for warning in &warnings {
         app.log.warn(warning);
     }
-    let outlets = Outlets::reach(process, args.console_socket.as_deref(), args.pidfd_socket.as_deref())?;
+    let outlets =
+        Outlets::reach(process, mode == Mode::Create, args.console_socket.as_deref(), args.pidfd_socket.as_deref())?;
     let dir = app.root.create(&args.id)?;
     match furnish(app, args, mode, &host, &config, &plan, &dir, hierarchy.as_ref(), outlets) {
         Ok(launched) => Ok(Made { dir, launched }),
@@ -148,6 +149,7 @@ fn first_record(plan: &Plan, host: &Host) -> Result<Record> {
         program: plan.process.as_ref().map(|p| p.args[0].to_string_lossy().into_owned()).unwrap_or_default(),
         own_pids: plan.namespaces.makes(crate::namespaces::PID),
         chrooted: plan.enter != crate::rootfs::Enter::Pivot,
+        notify: plan.process.as_ref().and_then(|process| process.seccomp.as_ref()?.notify.clone()),
         keyring: plan.process.as_ref().is_some_and(|process| process.keyring.is_some()),
         annotations: plan.annotations.clone(),
     })

@@ -33,7 +33,7 @@ pub fn run(app: &App, args: &ExecArgs) -> Result<u8> {
     let process = process(args, &spec, &mut warnings)?;
     let plan = plan(&process, &spec, &record, &mut warnings)?;
     super::create::terminal_rules(plan.terminal, args.console_socket.as_deref(), args.detach)?;
-    let outlets = Outlets::reach(Some(&plan), args.console_socket.as_deref(), args.pidfd_socket.as_deref())?;
+    let outlets = Outlets::reach(Some(&plan), false, args.console_socket.as_deref(), args.pidfd_socket.as_deref())?;
     for warning in &warnings {
         app.log.debug(|| warning.clone());
     }

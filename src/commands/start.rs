@@ -4,11 +4,12 @@ use super::{App, destroy};
 use crate::fault::Fault;
 use crate::host::Host;
 use crate::launch::rendezvous::{self, Started};
+use crate::seccomp::agent;
 use crate::spec::load::parse_spec;
 use crate::state::{Directory, Record, Status};
 use crate::{confine, hooks};
 use anyhow::{Context, Result, bail};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 #[inline(never)]
 pub fn run(app: &App, id: &str) -> Result<u8> {
@@ -30,7 +31,9 @@ pub fn run(app: &App, id: &str) -> Result<u8> {
         bail!("process: is required to start a container");
     }
     let init = init.context("container process is already dead")?;
-    if let Err(fault) = go(&dir, &record, init.as_fd()) {
+    // Before anything happens: without its agent the container can be started another time.
+    let agent = record.notify.as_ref().map(agent::reach).transpose()?;
+    if let Err(fault) = go(&dir, &record, init.as_fd(), agent) {
         // "If any hook fails, the container is stopped" (runtime.md); a program that cannot run has left no process.
         let cgroup = destroy::open_cgroup(&record)?;
         destroy::kill_all(&record, Some(init.as_fd()), cgroup.as_ref())?;
@@ -46,8 +49,13 @@ pub fn run(app: &App, id: &str) -> Result<u8> {
     Ok(0)
 }
 
-fn go(dir: &Directory, record: &Record, init: BorrowedFd) -> Result<(), Fault> {
-    match rendezvous::start(dir.fd()) {
+fn go(dir: &Directory, record: &Record, init: BorrowedFd, agent: Option<OwnedFd>) -> Result<(), Fault> {
+    let deliver = |listener: OwnedFd| {
+        let Some((agent, notify)) = agent.zip(record.notify.as_ref()) else { return Ok(()) };
+        let pid = record.init.as_ref().map_or(0, |init| init.pid);
+        agent::deliver(agent, notify, pid, &record.for_hooks(Status::Creating, pid), listener)
+    };
+    match rendezvous::start(dir.fd(), deliver) {
         Ok(Started::Failed(fault)) => Err(fault),
         Ok(Started::Page(page)) => match confine::failure(&page, &record.program) {
             Some(fault) => Err(fault),

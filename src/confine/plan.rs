@@ -92,7 +92,10 @@ pub fn plan(
         Some(profile) => Some(seccomp::compile(profile, warnings).context("linux.seccomp")?),
         None => None,
     };
-    let may_explain = seccomp.as_ref().is_none_or(|filter| seccomp::blocked(filter, &EXPLAINING).is_none());
+    // Beside a helper thread nothing that takes a lock of the C library is safe to call under the filter.
+    let may_explain = seccomp
+        .as_ref()
+        .is_none_or(|filter| filter.notify.is_none() && seccomp::blocked(filter, &EXPLAINING).is_none());
     let plan = ProcessPlan {
         may_explain,
         env: environment(process.env().as_deref().unwrap_or_default(), warnings)?,
@@ -124,6 +127,14 @@ pub fn plan(
 /// Refuses a filter that would stop what still has to run between its load and the container's own program.
 fn check_filter(plan: &ProcessPlan) -> Result<()> {
     let Some(filter) = &plan.seccomp else { return Ok(()) };
+    let fifo = plan.scheduler.as_ref().is_some_and(|scheduler| scheduler.policy == libc::SCHED_FIFO as u32);
+    let deadline = plan.scheduler.as_ref().is_some_and(|scheduler| scheduler.policy == libc::SCHED_DEADLINE as u32);
+    if filter.notify.is_some() && (fifo || deadline) {
+        bail!(
+            "linux.seccomp: SCMP_ACT_NOTIFY cannot be combined with process.scheduler SCHED_FIFO or SCHED_DEADLINE, under which no second \
+             thread could hand out the listener"
+        );
+    }
     let mut calls = vec![("execve", [0; 6])];
     if !plan.no_new_privileges {
         calls.push(("capset", [0; 6]));

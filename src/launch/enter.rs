@@ -3,7 +3,7 @@
 //! The parent joins what holds for its children only (pid, time, and first the user namespace where it has no rights
 //! without); the child is born in the container's cgroup and joins the rest with one setns(2).
 
-use super::channel::{self, Channel, Up};
+use super::channel::{self, Channel, Down, Up};
 use super::outlets::Outlets;
 use super::parent::{clone_fault, set_oom_score};
 use crate::cgroups::{Cgroup, Hierarchy};
@@ -12,7 +12,7 @@ use crate::fault::{During, Fault};
 use crate::host::Host;
 use crate::log::Log;
 use crate::namespaces::{self, KINDS, NamespacePlan};
-use crate::state::Record;
+use crate::state::{Record, Status};
 use crate::sys::clone::{Child, Cloned, clone3, pidfd_send_signal, wait};
 use crate::sys::exec::exit_now;
 use crate::sys::process;
@@ -139,6 +139,12 @@ fn attend(entry: &mut Entry, channel: &Channel, page: &FaultPage, child: &Child)
     loop {
         match channel.listen().during("channel", || "cannot hear the new process".to_owned())? {
             Up::Warn(text) => entry.log.warn(&text),
+            Up::Listener(listener) => {
+                let state =
+                    entry.record.for_hooks(Status::Running, entry.record.init.as_ref().map_or(0, |init| init.pid));
+                entry.outlets.listener(listener, child.pid.as_raw(), &state)?;
+                let _ = channel.tell(Down::Delivered);
+            }
             Up::Terminal(master, name) => entry.outlets.terminal(master, &name)?,
             Up::Failed(fault) => return Err(fault.into()),
             _ => {
@@ -183,7 +189,7 @@ impl Inside<'_> {
             let _ = self.channel.report(&Up::Warn(warning));
         }
         let path = confine::find_executable(&plan.args[0], &env)?;
-        confine::finish(plan, &env, &after, &path, self.page);
+        confine::finish(plan, &env, &after, &path, self.page, self.channel.as_fd());
         Ok(())
     }
 

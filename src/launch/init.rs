@@ -50,7 +50,7 @@ pub fn run(mut inherited: Inherited) -> ! {
         exit_now(1);
     }
     match inherited.channel.hear() {
-        Some(Down::Go) => launch(plan, &prepared, &inherited.page, &inherited, |fault| {
+        Some(Down::Go) => launch(plan, &prepared, &inherited.page, &inherited, inherited.channel.as_fd(), |fault| {
             let _ = inherited.channel.report(&Up::Failed(fault));
         }),
         Some(Down::Wait) => wait_for_start(inherited, &prepared),
@@ -191,13 +191,20 @@ fn wait_for_start(inherited: Inherited, prepared: &Prepared) {
     let Inherited { plan, listener, .. } = &inherited;
     let Some(listener) = listener else { return };
     let Ok((connection, page)) = rendezvous::wait(listener) else { return };
-    launch(plan, prepared, &page, &inherited, |fault| {
+    launch(plan, prepared, &page, &inherited, connection.as_fd(), |fault| {
         let _ = rendezvous::complain(&connection, &fault);
     });
 }
 
 /// The startContainer hooks, the filter, the program.
-fn launch(plan: &Plan, prepared: &Prepared, page: &FaultPage, inherited: &Inherited, complain: impl Fn(Fault)) {
+fn launch(
+    plan: &Plan,
+    prepared: &Prepared,
+    page: &FaultPage,
+    inherited: &Inherited,
+    starter: BorrowedFd,
+    complain: impl Fn(Fault),
+) {
     let (Some(process), Some(program)) = (&plan.process, &prepared.program) else { return };
     if !plan.hooks.start_container.is_empty() {
         let pid = nix::unistd::getpid().as_raw();
@@ -207,5 +214,5 @@ fn launch(plan: &Plan, prepared: &Prepared, page: &FaultPage, inherited: &Inheri
             return complain(fault);
         }
     }
-    confine::finish(process, &program.env, &program.after, &program.path, page);
+    confine::finish(process, &program.env, &program.after, &program.path, page, starter);
 }

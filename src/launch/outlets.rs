@@ -4,6 +4,7 @@
 use crate::confine::ProcessPlan;
 use crate::fault::Fault;
 use crate::handover;
+use crate::seccomp::{Notify, agent};
 use crate::sys::clone::Child;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -13,17 +14,31 @@ use std::path::Path;
 pub struct Outlets {
     console: Option<OwnedFd>,
     pidfd: Option<OwnedFd>,
+    agent: Option<(OwnedFd, Notify)>,
     /// The master of the process's pty, where no console socket took it.
     pub master: Option<OwnedFd>,
 }
 
 impl Outlets {
-    /// Connects to what the caller named.
-    pub fn reach(_plan: Option<&ProcessPlan>, console: Option<&Path>, pidfd: Option<&Path>) -> Result<Outlets, Fault> {
+    /// Connects to what the caller and the profile named. With `later`, the agent is only looked for: `start` will
+    /// connect to it, since one that serves its connections one by one must not be kept waiting until then.
+    pub fn reach(
+        plan: Option<&ProcessPlan>,
+        later: bool,
+        console: Option<&Path>,
+        pidfd: Option<&Path>,
+    ) -> Result<Outlets, Fault> {
+        let notify = plan.and_then(|plan| plan.seccomp.as_ref()?.notify.as_ref());
+        let agent = match notify {
+            Some(notify) if later => agent::probe(notify).map(|()| None)?,
+            Some(notify) => Some((agent::reach(notify)?, notify.clone())),
+            None => None,
+        };
         let reach = |path: Option<&Path>, what| path.map(|path| handover::reach(path, what)).transpose();
         Ok(Outlets {
             console: reach(console, "--console-socket")?,
             pidfd: reach(pidfd, "--pidfd-socket")?,
+            agent,
             master: None,
         })
     }
@@ -38,6 +53,14 @@ impl Outlets {
                 self.master = Some(master);
                 Ok(())
             }
+        }
+    }
+
+    /// The listener of the filter that process `pid` has loaded goes to the agent; `state` is the container's.
+    pub fn listener(&mut self, listener: OwnedFd, pid: i32, state: &str) -> Result<(), Fault> {
+        match self.agent.take() {
+            Some((connection, notify)) => agent::deliver(connection, &notify, pid, state, listener),
+            None => Err(Fault::new("seccomp", "a listener that nobody asked for")),
         }
     }
 

@@ -178,6 +178,7 @@ impl Making {
                 }
                 Up::Warn(text) => site.log.warn(&text),
                 Up::Terminal(master, name) => site.outlets.terminal(master, &name)?,
+                Up::Listener(_) => return Err(Fault::new("seccomp", "a listener before its time").into()),
                 Up::Ready => return self.made(site),
                 Up::Failed(fault) => return Err(fault.into()),
                 Up::Closed => return Err(self.death(site).into()),
@@ -210,12 +211,19 @@ impl Making {
             return self.tell(Down::Wait);
         }
         self.tell(Down::Go)?;
-        match self.listen()? {
-            Up::Failed(fault) => Err(fault.into()),
-            _ => match confine::failure(&self.page, &site.record.program) {
-                Some(fault) => Err(fault.into()),
-                None => Ok(()),
-            },
+        loop {
+            match self.listen()? {
+                Up::Listener(listener) => {
+                    let pid = init.pid.as_raw();
+                    site.outlets.listener(listener, pid, &site.record.for_hooks(Status::Creating, pid))?;
+                    self.tell(Down::Delivered)?;
+                }
+                Up::Failed(fault) => return Err(fault.into()),
+                _ => {
+                    return confine::failure(&self.page, &site.record.program)
+                        .map_or(Ok(()), |fault| Err(fault.into()));
+                }
+            }
         }
     }
 
