@@ -5,6 +5,7 @@ pub mod cli;
 mod commands;
 mod confine;
 pub mod fault;
+mod handover;
 mod hooks;
 mod host;
 mod launch;
@@ -20,6 +21,7 @@ mod spec;
 mod state;
 #[allow(unsafe_code)]
 mod sys;
+mod terminal;
 mod time;
 
 use cli::{Global, LogFormat, LogLevel, Usage};

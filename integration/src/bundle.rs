@@ -149,7 +149,8 @@ impl<'a> Bundle<'a> {
         }
     }
 
-    fn call(&self, command: &str, flags: &[&str]) -> std::process::Command {
+    /// A call that takes the bundle, ready to be changed.
+    pub fn command(&self, command: &str, flags: &[&str]) -> std::process::Command {
         self.write();
         let mut call = self.sandbox.command([command]);
         call.args(flags).arg("--bundle").arg(&self.dir).arg(&self.id);
@@ -164,13 +165,13 @@ impl<'a> Bundle<'a> {
 
     #[track_caller]
     pub fn run_with(&self, flags: &[&str]) -> Outcome {
-        self.sandbox.finish(self.call("run", flags))
+        self.sandbox.finish(self.command("run", flags))
     }
 
     /// `rt run` in the foreground, without waiting.
     #[track_caller]
     pub fn spawn(&self, flags: &[&str]) -> Running {
-        self.sandbox.spawn(self.call("run", flags))
+        self.sandbox.spawn(self.command("run", flags))
     }
 
     #[track_caller]
@@ -180,7 +181,7 @@ impl<'a> Bundle<'a> {
 
     #[track_caller]
     pub fn create_with(&self, flags: &[&str]) -> Outcome {
-        self.sandbox.finish(self.call("create", flags))
+        self.sandbox.finish(self.command("create", flags))
     }
 
     #[track_caller]

@@ -13,12 +13,14 @@
 //! cgroup2 hierarchy, an empty /run and a scratch tmpfs. Tests therefore run side by side. When a sandbox goes,
 //! it looks for whatever rt left behind, fails the test with the list, and cleans up.
 
+pub mod agent;
 mod bundle;
 mod descriptors;
 pub mod docs;
 mod host;
 mod leaks;
 mod outcome;
+pub mod pty;
 mod sandbox;
 mod skip;
 mod spec;

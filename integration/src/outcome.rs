@@ -82,9 +82,15 @@ impl Running {
     /// Starts it with its streams in files named after `stem`.
     #[track_caller]
     pub(crate) fn start(mut command: Command, stem: PathBuf) -> Running {
+        command.stdout(make(&stem.with_extension("out")));
+        Running::start_beside(command, stem)
+    }
+
+    /// The same, with the standard output that the command has already.
+    #[track_caller]
+    pub(crate) fn start_beside(mut command: Command, stem: PathBuf) -> Running {
         let (out, err) = (stem.with_extension("out"), stem.with_extension("err"));
-        let make = |path: &PathBuf| File::options().append(true).create_new(true).open(path).expect("a scratch file");
-        command.stdout(make(&out)).stderr(make(&err));
+        command.stderr(make(&err));
         let call = format!("{command:?}");
         let child = command.spawn().unwrap_or_else(|error| panic!("{call}: {error}"));
         Running { child: Some(child), call, out, err }
@@ -133,6 +139,10 @@ impl Drop for Running {
             let _ = child.wait();
         }
     }
+}
+
+fn make(path: &PathBuf) -> File {
+    File::options().append(true).create_new(true).open(path).expect("a scratch file")
 }
 
 fn read(path: &PathBuf) -> String {

@@ -139,6 +139,13 @@ impl Sandbox {
         self.spawn(command).wait()
     }
 
+    /// Starts a call whose standard output is the test's affair.
+    #[track_caller]
+    pub fn spawn_as_is(&self, command: Command) -> Running {
+        self.calls.set(self.calls.get() + 1);
+        Running::start_beside(command, self.dir.join(format!("call-{}", self.calls.get())))
+    }
+
     /// Starts a call and goes on; dropping it kills it.
     #[track_caller]
     pub fn spawn(&self, command: Command) -> Running {

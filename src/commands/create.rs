@@ -6,12 +6,13 @@ use crate::cgroups::{self, Cgroup, Hierarchy};
 use crate::cli::CreateArgs;
 use crate::fault::During;
 use crate::host::Host;
-use crate::launch::{Site, launch};
+use crate::launch::{Outlets, Site, launch};
 use crate::plan::{self, Facts, Options, Plan};
 use crate::spec::{self, Config};
 use crate::state::{Directory, Identity, Record};
 use crate::sys::clone::Child;
 use anyhow::{Result, bail};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 #[inline(never)]
@@ -42,6 +43,8 @@ pub struct Launched {
     pub init: Child,
     pub record: Record,
     pub cgroup: Option<Cgroup>,
+    /// The master of its pty, where it is ours to relay.
+    pub master: Option<OwnedFd>,
 }
 
 /// Makes a container. If anything fails, all that was made is removed again.
@@ -67,12 +70,19 @@ pub fn make(app: &App, args: &CreateArgs, mode: Mode) -> Result<Made> {
     if let Some(process) = &mut plan.process {
         preserved.announce(process);
     }
-    terminal_rules(args, &plan, mode)?;
+    let terminal = plan.process.as_ref().is_some_and(|process| process.terminal);
+    terminal_rules(terminal, args.console_socket.as_deref(), mode != Mode::RunForeground)?;
     for warning in &warnings {
         app.log.warn(warning);
     }
+    let outlets = Outlets::reach(
+        plan.process.as_ref(),
+        mode == Mode::Create,
+        args.console_socket.as_deref(),
+        args.pidfd_socket.as_deref(),
+    )?;
     let dir = app.root.create(&args.id)?;
-    match furnish(app, args, mode, &host, &config, &plan, &dir, hierarchy.as_ref()) {
+    match furnish(app, args, mode, &host, &config, &plan, &dir, hierarchy.as_ref(), outlets) {
         Ok(launched) => Ok(Made { dir, launched }),
         Err(error) => {
             destroy::unmake(&app.log, &plan, dir);
@@ -91,6 +101,7 @@ fn furnish(
     plan: &Plan,
     dir: &Directory,
     hierarchy: Option<&Hierarchy>,
+    outlets: Outlets,
 ) -> Result<Launched> {
     let mut record = first_record(plan, host)?;
     let planned = hierarchy.zip(plan.cgroup.as_ref());
@@ -114,9 +125,10 @@ fn furnish(
         run: mode != Mode::Create,
         pid_file: args.pid_file.as_deref(),
         cgroup,
+        outlets,
     };
     match launch(&mut site) {
-        Ok(init) => Ok(Launched { init, record: site.record, cgroup: site.cgroup }),
+        Ok(init) => Ok(Launched { init, record: site.record, cgroup: site.cgroup, master: site.outlets.master }),
         Err(error) => {
             destroy::unmake_cgroup(&app.log, site.cgroup);
             Err(error)
@@ -143,6 +155,7 @@ fn first_record(plan: &Plan, host: &Host) -> Result<Record> {
         program: plan.process.as_ref().map(|p| p.args[0].to_string_lossy().into_owned()).unwrap_or_default(),
         own_pids: plan.namespaces.makes(crate::namespaces::PID),
         chrooted: plan.enter != crate::rootfs::Enter::Pivot,
+        notify: plan.process.as_ref().and_then(|process| process.seccomp.as_ref()?.notify.clone()),
         keyring: plan.process.as_ref().is_some_and(|process| process.keyring.is_some()),
         annotations: plan.annotations.clone(),
     })
@@ -179,14 +192,13 @@ pub fn facts(config: &Config, host: &Host, hierarchy: Option<&Hierarchy>, manage
     })
 }
 
-/// Which of runc's rules about terminals the call breaks.
-fn terminal_rules(args: &CreateArgs, plan: &Plan, mode: Mode) -> Result<()> {
-    let terminal = plan.process.as_ref().is_some_and(|process| process.terminal);
-    match (terminal, &args.console_socket, mode) {
-        (true, None, Mode::Create | Mode::RunDetached) => {
+/// Which of runc's rules about terminals the call breaks. `detached` means that rt will not stay with the process.
+pub fn terminal_rules(terminal: bool, console_socket: Option<&Path>, detached: bool) -> Result<()> {
+    match (terminal, console_socket, detached) {
+        (true, None, true) => {
             bail!("cannot allocate tty if runc will detach without setting console socket (use --console-socket)")
         }
-        (false, Some(_), _) | (true, Some(_), Mode::RunForeground) => {
+        (false, Some(_), _) | (true, Some(_), false) => {
             bail!("cannot use console socket if runc will not detach or allocate tty")
         }
         _ => Ok(()),

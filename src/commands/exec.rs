@@ -6,11 +6,11 @@ use super::{App, destroy};
 use crate::cli::ExecArgs;
 use crate::confine::{self, ProcessPlan};
 use crate::host::Host;
-use crate::launch::{Entry, enter, write_pid_file};
+use crate::launch::{Entry, Outlets, enter, write_pid_file};
 use crate::namespaces;
 use crate::spec::load;
 use crate::state::{Record, Status};
-use crate::sys::clone::Child;
+use crate::terminal::Relay;
 use anyhow::{Context, Result, bail};
 use oci_spec::runtime::{Capability, Process, Spec};
 use std::ffi::OsStr;
@@ -32,9 +32,11 @@ pub fn run(app: &App, args: &ExecArgs) -> Result<u8> {
     let mut warnings = Vec::new();
     let spec = load::parse_spec(&dir.config()?, &mut warnings)?;
     let process = process(args, &spec, &mut warnings)?;
-    let mut plan = plan(args, &process, &spec, &record, &mut warnings)?;
+    let mut plan = plan(&process, &spec, &record, &mut warnings)?;
     let preserved = Preserved::find(args.preserve_fds)?;
     preserved.announce(&mut plan);
+    super::create::terminal_rules(plan.terminal, args.console_socket.as_deref(), args.detach)?;
+    let outlets = Outlets::reach(Some(&plan), false, args.console_socket.as_deref(), args.pidfd_socket.as_deref())?;
     for warning in &warnings {
         app.log.debug(|| warning.clone());
     }
@@ -49,30 +51,21 @@ pub fn run(app: &App, args: &ExecArgs) -> Result<u8> {
         cgroup: destroy::open_cgroup(&record)?,
         sub_cgroup: sub_cgroup(args)?,
         preserve_fds: preserved.count,
+        outlets,
     };
-    let child: Child = enter(entry)?;
+    let (child, master) = enter(entry)?;
     if let Some(path) = &args.pid_file {
         write_pid_file(path, child.pid.as_raw())?;
     }
     match foreground {
         None => Ok(0),
-        Some(foreground) => Ok(u8::try_from(foreground.stay(&child)?.code()).unwrap_or(u8::MAX)),
+        Some(foreground) => {
+            Ok(u8::try_from(foreground.stay(&child, master.map(Relay::begin).transpose()?)?.code()).unwrap_or(u8::MAX))
+        }
     }
 }
 
-fn plan(
-    args: &ExecArgs,
-    process: &Process,
-    spec: &Spec,
-    record: &Record,
-    warnings: &mut Vec<String>,
-) -> Result<ProcessPlan> {
-    if process.terminal().unwrap_or(false) || args.console_socket.is_some() {
-        bail!("a terminal for exec is not supported by this version of rt");
-    }
-    if args.pidfd_socket.is_some() {
-        bail!("--pidfd-socket is not supported by this version of rt");
-    }
+fn plan(process: &Process, spec: &Spec, record: &Record, warnings: &mut Vec<String>) -> Result<ProcessPlan> {
     let keyring = record.keyring.then_some(record.id.as_str());
     confine::plan(process, spec.linux().as_ref(), keyring, warnings)
 }

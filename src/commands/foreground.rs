@@ -1,6 +1,7 @@
 //! Staying with a process in the foreground, for `run` and `exec`.
 
 use crate::sys::clone::{Child, Ended, pidfd_send_signal, wait};
+use crate::terminal::Relay;
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -23,25 +24,34 @@ impl Foreground {
         Ok(Foreground { mask })
     }
 
-    /// Forwards every signal to `child` and reaps orphans until the child has ended. Its end is read from its pidfd,
-    /// and cannot be missed however fast it is.
-    pub fn stay(&self, child: &Child) -> Result<Ended> {
+    /// Forwards every signal to `child` and reaps orphans until the child has ended, and relays its terminal if it has
+    /// one of ours. Its end is read from its pidfd, and cannot be missed however fast it is.
+    pub fn stay(&self, child: &Child, mut relay: Option<Relay>) -> Result<Ended> {
         let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
         let signals = SignalFd::with_flags(&self.mask, flags).context("cannot watch signals")?;
         let pidfd = child.pidfd.as_fd();
         loop {
-            let mut fds = [PollFd::new(pidfd, PollFlags::POLLIN), PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+            let mut fds = vec![PollFd::new(pidfd, PollFlags::POLLIN), PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+            fds.extend(relay.iter().flat_map(Relay::interests));
             match poll(&mut fds, PollTimeout::NONE) {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(errno) => return Err(errno).context("cannot wait for the container"),
             }
-            if fds[0].any().unwrap_or(false) {
+            let ended = fds[0].any().unwrap_or(false);
+            if ended {
+                if let Some(relay) = relay {
+                    relay.drain();
+                }
                 return wait(pidfd).context("cannot learn how the process ended");
+            }
+            if let Some(relay) = &mut relay {
+                relay.copy();
             }
             while let Ok(Some(info)) = signals.read_signal() {
                 match info.ssi_signo as i32 {
                     libc::SIGCHLD => reap_others(child.pid),
-                    libc::SIGWINCH | libc::SIGURG => {}
+                    libc::SIGWINCH => relay.iter().for_each(Relay::resize),
+                    libc::SIGURG => {}
                     signal => drop(pidfd_send_signal(pidfd, signal)),
                 }
             }

@@ -5,6 +5,7 @@ use super::foreground::Foreground;
 use super::{App, destroy, start};
 use crate::cli::RunArgs;
 use crate::sys::clone::{Ended, wait};
+use crate::terminal::Relay;
 use anyhow::{Context, Result};
 use std::os::fd::AsFd;
 
@@ -20,8 +21,9 @@ pub fn run(app: &App, args: &RunArgs) -> Result<u8> {
     }
     let foreground = Foreground::begin()?;
     let made = create::make(app, &args.create, Mode::RunForeground)?;
-    let Some(made) = after_start(app, made)? else { return Ok(1) };
-    let ended = foreground.stay(&made.launched.init)?;
+    let Some(mut made) = after_start(app, made)? else { return Ok(1) };
+    let relay = made.launched.master.take().map(Relay::begin).transpose()?;
+    let ended = foreground.stay(&made.launched.init, relay)?;
     if let Some(note) = made.launched.cgroup.as_ref().and_then(|cgroup| cgroup.oom_note())
         && ended == Ended::Signaled(libc::SIGKILL)
     {

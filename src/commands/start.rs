@@ -4,12 +4,13 @@ use super::{App, destroy};
 use crate::fault::{During, Fault};
 use crate::host::Host;
 use crate::launch::rendezvous::{self, Started};
+use crate::seccomp::agent;
 use crate::spec::load::parse_spec;
 use crate::state::{Directory, Record, Status};
 use crate::{confine, hooks};
 use anyhow::{Result, anyhow, bail};
 use nix::errno::Errno;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 #[inline(never)]
 pub fn run(app: &App, id: &str) -> Result<u8> {
@@ -23,7 +24,14 @@ pub fn run(app: &App, id: &str) -> Result<u8> {
     if record.no_process {
         bail!("process: is required to start a container");
     }
-    let started = match rendezvous::start(dir.fd()) {
+    // Before anything happens: without its agent the container can be started another time.
+    let agent = record.notify.as_ref().map(agent::reach).transpose()?;
+    let deliver = |listener: OwnedFd| {
+        let Some((agent, notify)) = agent.zip(record.notify.as_ref()) else { return Ok(()) };
+        let pid = record.init.as_ref().map_or(0, |init| init.pid);
+        agent::deliver(agent, notify, pid, &record.for_hooks(Status::Creating, pid), listener)
+    };
+    let started = match rendezvous::start(dir.fd(), deliver) {
         // Nobody waits there any more.
         Err(Errno::ECONNREFUSED | Errno::ENOENT) => return Err(not_created(&dir, &record, &host)),
         started => started.during("start", || "cannot reach the container's init".to_owned())?,

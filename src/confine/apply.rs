@@ -1,5 +1,6 @@
 //! Carrying the plan out, in the process itself. The order matters and is told in ARCHITECTURE.md.
 
+use super::listener;
 use super::plan::ProcessPlan;
 use crate::fault::{During, Fault, words};
 use crate::sys::exec::{Strings, execve};
@@ -7,7 +8,7 @@ use crate::sys::process::*;
 use crate::sys::shared::FaultPage;
 use nix::errno::Errno;
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 /// A label file of the LSM, opened on the host's own /proc before any of the container's could stand in for it.
@@ -176,15 +177,31 @@ pub struct AfterLoad {
 const LOAD: i32 = 1;
 const CAPSET: i32 = 2;
 const EXECVE: i32 = 3;
+const HELPER: i32 = 4;
 
 /// Loads the filter and executes `path`. Returns only if that fails; the failure is in `page`.
 ///
-/// System calls from here: seccomp, capset (without no_new_privs), execve; exit_group on failure.
-pub fn finish(plan: &ProcessPlan, env: &[CString], after: &AfterLoad, path: &CStr, page: &FaultPage) {
+/// System calls from here: seccomp, capset (without no_new_privs), execve; exit_group on failure. `starter` is the
+/// connection to whoever brings a listener of the filter to its agent.
+pub fn finish(
+    plan: &ProcessPlan,
+    env: &[CString],
+    after: &AfterLoad,
+    path: &CStr,
+    page: &FaultPage,
+    starter: BorrowedFd,
+) {
     let (args, env) = (Strings::new(&plan.args), Strings::new(env));
     if let Some(filter) = &plan.seccomp {
-        if let Err(errno) = crate::sys::seccomp::install(&filter.program, filter.flags) {
-            return page.store(LOAD, errno as i32);
+        if filter.notify.is_some()
+            && let Err(error) = listener::prepare(starter.as_raw_fd())
+        {
+            return page.store(HELPER, error.raw_os_error().unwrap_or(libc::EAGAIN));
+        }
+        match crate::sys::seccomp::install(&filter.program, filter.flags) {
+            Err(errno) => return page.store(LOAD, errno as i32),
+            Ok(Some(listener)) => listener::hand_over(listener),
+            Ok(None) => {}
         }
         if let Some(sets) = &after.sets
             && let Err(errno) = capset(sets)
@@ -215,8 +232,13 @@ pub fn failure(page: &FaultPage, name: &str) -> Option<Fault> {
             let fault = Fault::new("seccomp", format!("cannot load the seccomp filter: {}", words(errno))).errno(errno);
             match errno {
                 Errno::EACCES => fault.hint("set process.noNewPrivileges, or give rt CAP_SYS_ADMIN"),
+                Errno::EBUSY => fault.hint("rt itself runs under a filter with a listener; the kernel allows only one"),
                 _ => fault,
             }
+        }
+        HELPER => {
+            let what = format!("cannot make the thread that hands out the seccomp listener: {}", words(errno));
+            Fault::new("seccomp", what).errno(errno).hint("pids.max or RLIMIT_NPROC leaves no room for it")
         }
         CAPSET => {
             Fault::new("capabilities", format!("cannot drop the last capabilities: {}", words(errno))).errno(errno)

@@ -7,6 +7,7 @@ mod capabilities;
 mod executable;
 mod home;
 mod limits;
+mod listener;
 mod plan;
 mod scheduling;
 

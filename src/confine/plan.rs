@@ -5,6 +5,7 @@ use super::limits::{self, Limit};
 use super::scheduling;
 use crate::seccomp;
 use crate::sys::process::SchedAttr;
+use crate::sys::tty::Size;
 use anyhow::{Context, Result, bail};
 use oci_spec::runtime::{Linux, Process};
 use std::ffi::CString;
@@ -17,6 +18,8 @@ pub struct ProcessPlan {
     pub env: Vec<CString>,
     pub cwd: PathBuf,
     pub terminal: bool,
+    /// How large the terminal is at first.
+    pub console_size: Option<Size>,
     pub uid: u32,
     pub gid: u32,
     pub additional_gids: Vec<u32>,
@@ -91,13 +94,17 @@ pub fn plan(
         Some(profile) => Some(seccomp::compile(profile, warnings).context("linux.seccomp")?),
         None => None,
     };
-    let may_explain = seccomp.as_ref().is_none_or(|filter| seccomp::blocked(filter, &EXPLAINING).is_none());
+    // Beside a helper thread nothing that takes a lock of the C library is safe to call under the filter.
+    let may_explain = seccomp
+        .as_ref()
+        .is_none_or(|filter| filter.notify.is_none() && seccomp::blocked(filter, &EXPLAINING).is_none());
     let plan = ProcessPlan {
         may_explain,
         env: environment(process.env().as_deref().unwrap_or_default(), warnings)?,
         args,
         cwd: cwd.clone(),
         terminal: process.terminal().unwrap_or(false),
+        console_size: console_size(process)?,
         uid: user.uid(),
         gid: user.gid(),
         additional_gids: user.additional_gids().clone().unwrap_or_default(),
@@ -122,6 +129,14 @@ pub fn plan(
 /// Refuses a filter that would stop what still has to run between its load and the container's own program.
 fn check_filter(plan: &ProcessPlan) -> Result<()> {
     let Some(filter) = &plan.seccomp else { return Ok(()) };
+    let fifo = plan.scheduler.as_ref().is_some_and(|scheduler| scheduler.policy == libc::SCHED_FIFO as u32);
+    let deadline = plan.scheduler.as_ref().is_some_and(|scheduler| scheduler.policy == libc::SCHED_DEADLINE as u32);
+    if filter.notify.is_some() && (fifo || deadline) {
+        bail!(
+            "linux.seccomp: SCMP_ACT_NOTIFY cannot be combined with process.scheduler SCHED_FIFO or SCHED_DEADLINE, under which no second \
+             thread could hand out the listener"
+        );
+    }
     let mut calls = vec![("execve", [0; 6])];
     if !plan.no_new_privileges {
         calls.push(("capset", [0; 6]));
@@ -134,6 +149,14 @@ fn check_filter(plan: &ProcessPlan) -> Result<()> {
             if call == "capset" { ", or set process.noNewPrivileges" } else { "" }
         ),
     }
+}
+
+fn console_size(process: &Process) -> Result<Option<Size>> {
+    let Some(size) = process.console_size().filter(|_| process.terminal() == Some(true)) else { return Ok(None) };
+    let number = |value: u64, field: &str| {
+        u16::try_from(value).with_context(|| format!("process.consoleSize.{field}: {value} is not below 65536"))
+    };
+    Ok(Some(Size { rows: number(size.height(), "height")?, columns: number(size.width(), "width")? }))
 }
 
 fn strings(list: &[String], field: &str) -> Result<Vec<CString>> {

@@ -9,8 +9,11 @@
 //!   |------ Mapped ------------------------------------------------------------------------>|  new user namespace
 //!   |<----- RunHooks -----------------------------------------------------------------------|  mounts are made
 //!   |------ HooksDone --------------------------------------------------------------------->|
+//!   |<----- Terminal + master --------------------------------------------------------------|  process.terminal
 //!   |<----- Warn, Ready --------------------------------------------------------------------|  all but execve
 //!   |------ Go (run) or Wait (create: wait at the rendezvous) ----------------------------->|
+//!   |<----- Listener + fd -------------------------------------------------------------------|  SCMP_ACT_NOTIFY
+//!   |------ Delivered --------------------------------------------------------------------->|
 //!   |<===== end of file: execve closed its end, or it died ================================|
 //! ```
 //!
@@ -26,8 +29,11 @@ use nix::sys::socket::{
 };
 use nix::unistd::Pid;
 use std::cell::RefCell;
+use std::ffi::OsStr;
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 /// From the container's side to the parent.
 pub enum Up {
@@ -35,6 +41,10 @@ pub enum Up {
     Init(Child),
     RunHooks,
     Warn(String),
+    /// The listener of the filter that the process has loaded; it waits for `Delivered`.
+    Listener(OwnedFd),
+    /// The master of the process's pty, and the name of the other end inside.
+    Terminal(OwnedFd, PathBuf),
     Ready,
     Failed(Fault),
     /// The other side is gone: it has executed the container's program, or died.
@@ -49,7 +59,11 @@ pub enum Down {
     HooksDone = b'H',
     Go = b'G',
     Wait = b'W',
+    Delivered = b'D',
 }
+
+/// The data of [`Up::Listener`], which `start` gets too.
+pub const LISTENER: &[u8] = b"L";
 
 /// Larger than any message: a fault is one line.
 const LARGEST: usize = 16 << 10;
@@ -106,6 +120,11 @@ impl Channel {
             Up::NeedMaps => self.send(b"M"),
             Up::RunHooks => self.send(b"H"),
             Up::Ready => self.send(b"R"),
+            Up::Listener(listener) => send_fd(self.socket.as_raw_fd(), LISTENER, &[listener.as_raw_fd()]),
+            Up::Terminal(master, name) => {
+                let data = tagged(b'T', name.as_os_str().as_bytes());
+                send_fd(self.socket.as_raw_fd(), &data, &[master.as_raw_fd()])
+            }
             Up::Warn(text) => self.send(&tagged(b'W', text.as_bytes())),
             Up::Failed(fault) => self.send(&tagged(b'F', &serde_json::to_vec(fault).unwrap_or_default())),
             Up::Init(child) => {
@@ -130,6 +149,8 @@ impl Channel {
             b'H' => Up::RunHooks,
             b'R' => Up::Ready,
             b'W' => Up::Warn(String::from_utf8_lossy(rest).into_owned()),
+            b'L' => Up::Listener(fd.ok_or(Errno::EPROTO)?),
+            b'T' => Up::Terminal(fd.ok_or(Errno::EPROTO)?, OsStr::from_bytes(rest).into()),
             b'F' => Up::Failed(serde_json::from_slice(rest).map_err(|_| Errno::EPROTO)?),
             b'I' => {
                 let pid = rest.try_into().map(i32::from_ne_bytes).map_err(|_| Errno::EPROTO)?;
@@ -154,6 +175,20 @@ fn tagged(tag: u8, rest: &[u8]) -> Vec<u8> {
 pub fn send_fd(socket: RawFd, data: &[u8], fds: &[RawFd]) -> nix::Result<()> {
     let rights = [ControlMessage::ScmRights(fds)];
     sendmsg::<UnixAddr>(socket, &[IoSlice::new(data)], &rights, MsgFlags::MSG_NOSIGNAL, None).map(drop)
+}
+
+/// The helper thread of a process with a listener: hands it to the other end of `socket`, and waits for `Delivered`.
+pub fn hand_listener(socket: RawFd, listener: RawFd) -> bool {
+    if send_fd(socket, LISTENER, &[listener]).is_err() {
+        return false;
+    }
+    let mut answer = [0];
+    loop {
+        match recv(socket, &mut answer, MsgFlags::empty()) {
+            Err(Errno::EINTR) => continue,
+            result => return result == Ok(1) && answer[0] == Down::Delivered as u8,
+        }
+    }
 }
 
 /// Receives into `data`, with at most one fd.

@@ -3,7 +3,8 @@
 //! The parent joins what holds for its children only (pid, time, and first the user namespace where it has no rights
 //! without); the child is born in the container's cgroup and joins the rest with one setns(2).
 
-use super::channel::{self, Channel, Up};
+use super::channel::{self, Channel, Down, Up};
+use super::outlets::Outlets;
 use super::parent::{clone_fault, set_oom_score};
 use crate::cgroups::{Cgroup, Hierarchy};
 use crate::confine::{self, ProcessPlan};
@@ -11,11 +12,12 @@ use crate::fault::{During, Fault};
 use crate::host::Host;
 use crate::log::Log;
 use crate::namespaces::{self, KINDS, NamespacePlan};
-use crate::state::Record;
-use crate::sys::clone::{Child, Cloned, clone3, wait};
+use crate::state::{Record, Status};
+use crate::sys::clone::{Child, Cloned, clone3, pidfd_send_signal, wait};
 use crate::sys::exec::exit_now;
 use crate::sys::process;
 use crate::sys::shared::FaultPage;
+use crate::terminal::Pty;
 use anyhow::Result;
 use nix::fcntl::{OFlag, openat};
 use nix::sched::{CloneFlags, setns};
@@ -38,10 +40,11 @@ pub struct Entry<'a> {
     /// Below the container's cgroup.
     pub sub_cgroup: Option<&'a str>,
     pub preserve_fds: u32,
+    pub outlets: Outlets,
 }
 
-/// Starts the process, and returns once it runs its program.
-pub fn enter(entry: Entry) -> Result<Child> {
+/// Starts the process, and returns once it runs its program; with the master of its terminal, where that is ours.
+pub fn enter(mut entry: Entry) -> Result<(Child, Option<OwnedFd>)> {
     let pid = entry.record.init.as_ref().map_or(0, |init| init.pid);
     let home = open_cgroup(&entry, pid)?;
     let root = if entry.record.chrooted { Some(open_root(pid)?) } else { None };
@@ -69,9 +72,10 @@ pub fn enter(entry: Entry) -> Result<Child> {
     if let Some(score) = entry.plan.oom_score_adj {
         set_oom_score(entry.host, entry.log, child.pid, score)?;
     }
-    match attend(&entry, &ours, &page) {
-        Ok(()) => Ok(child),
+    match attend(&mut entry, &ours, &page, &child) {
+        Ok(()) => Ok((child, entry.outlets.master)),
         Err(error) => {
+            let _ = pidfd_send_signal(child.pidfd.as_fd(), libc::SIGKILL);
             let _ = wait(child.pidfd.as_fd());
             Err(error)
         }
@@ -130,10 +134,18 @@ fn open_root(pid: i32) -> Result<OwnedFd, Fault> {
         .during(STAGE, || "cannot open the container's root".to_owned())
 }
 
-fn attend(entry: &Entry, channel: &Channel, page: &FaultPage) -> Result<()> {
+fn attend(entry: &mut Entry, channel: &Channel, page: &FaultPage, child: &Child) -> Result<()> {
+    entry.outlets.pidfd(child, "setns")?;
     loop {
         match channel.listen().during("channel", || "cannot hear the new process".to_owned())? {
             Up::Warn(text) => entry.log.warn(&text),
+            Up::Listener(listener) => {
+                let state =
+                    entry.record.for_hooks(Status::Running, entry.record.init.as_ref().map_or(0, |init| init.pid));
+                entry.outlets.listener(listener, child.pid.as_raw(), &state)?;
+                let _ = channel.tell(Down::Delivered);
+            }
+            Up::Terminal(master, name) => entry.outlets.terminal(master, &name)?,
             Up::Failed(fault) => return Err(fault.into()),
             _ => {
                 let name = entry.plan.args[0].to_string_lossy();
@@ -164,6 +176,7 @@ impl Inside<'_> {
             super::init::become_root()?;
         }
         nix::unistd::setsid().during("session", || "cannot start a session".to_owned())?;
+        self.open_terminal()?;
         let preserved = 3..3 + self.entry.preserve_fds as i32;
         let mut keep: Vec<i32> = preserved.chain([self.channel.raw()]).collect();
         keep.extend(label.as_ref().map(|label| label.as_fd().as_raw_fd()));
@@ -176,8 +189,23 @@ impl Inside<'_> {
             let _ = self.channel.report(&Up::Warn(warning));
         }
         let path = confine::find_executable(&plan.args[0], &env)?;
-        confine::finish(plan, &env, &after, &path, self.page);
+        confine::finish(plan, &env, &after, &path, self.page, self.channel.as_fd());
         Ok(())
+    }
+
+    /// In the container as it is by now: whatever its processes have put at /dev is checked.
+    fn open_terminal(&self) -> Result<(), Fault> {
+        let plan = self.entry.plan;
+        if !plan.terminal {
+            return Ok(());
+        }
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let root = nix::fcntl::open("/", flags, Mode::empty()).during(STAGE, || "cannot open /".to_owned())?;
+        let pty = Pty::open(root.as_fd(), self.entry.host.proc(), plan.uid, plan.console_size)?;
+        if self.channel.report(&Up::Terminal(pty.master, pty.name)).is_err() {
+            exit_now(1);
+        }
+        pty.slave.enter()
     }
 
     fn enter_root(&mut self) -> Result<(), Fault> {

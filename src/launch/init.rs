@@ -11,6 +11,7 @@ use crate::state::Status;
 use crate::sys::exec::exit_now;
 use crate::sys::process;
 use crate::sys::shared::FaultPage;
+use crate::terminal::{Pty, Slave};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::SigSet;
 use std::ffi::CString;
@@ -50,7 +51,7 @@ pub fn run(mut inherited: Inherited) -> ! {
         exit_now(1);
     }
     match inherited.channel.hear() {
-        Some(Down::Go) => launch(plan, &prepared, &inherited.page, &inherited, |fault| {
+        Some(Down::Go) => launch(plan, &prepared, &inherited.page, &inherited, inherited.channel.as_fd(), |fault| {
             let _ = inherited.channel.report(&Up::Failed(fault));
         }),
         Some(Down::Wait) => wait_for_start(inherited, &prepared),
@@ -81,7 +82,9 @@ fn prepare(inherited: &Inherited, sources: Option<Sources>) -> Result<Prepared, 
         Some(process) => confine::open_label(process, *proc)?,
         None => None,
     };
-    make_rootfs(inherited, sources, place)?;
+    if let Some(terminal) = make_rootfs(inherited, sources, place)? {
+        terminal.enter()?;
+    }
     let listener = inherited.listener.as_ref().map(AsRawFd::as_raw_fd);
     let mut keep: Vec<i32> = (3..3 + plan.preserve_fds as i32).chain([channel.raw()]).chain(listener).collect();
     keep.extend(label.as_ref().map(|label| label.as_fd().as_raw_fd()));
@@ -153,7 +156,7 @@ fn name_and_tune(plan: &Plan, proc: BorrowedFd) -> Result<(), Fault> {
     Ok(())
 }
 
-fn make_rootfs(inherited: &Inherited, sources: Option<Sources>, place: OwnedFd) -> Result<(), Fault> {
+fn make_rootfs(inherited: &Inherited, sources: Option<Sources>, place: OwnedFd) -> Result<Option<Slave>, Fault> {
     let Inherited { plan, channel, .. } = inherited;
     let sources = match sources {
         Some(sources) => sources,
@@ -162,26 +165,47 @@ fn make_rootfs(inherited: &Inherited, sources: Option<Sources>, place: OwnedFd) 
     let mut rootfs = Rootfs::attach(&plan.root, &sources, place, plan.enter)?;
     rootfs.mount_all(sources, inherited.cgroup)?;
     rootfs.make_devices()?;
+    let terminal = make_terminal(inherited, &rootfs)?;
+    rootfs.close_late()?;
     if plan.hooks.before_pivot() {
         let lost = channel.report(&Up::RunHooks).is_err() || !channel.wait_for(Down::HooksDone);
         if lost {
             exit_now(1);
         }
     }
-    rootfs.enter(plan.enter, plan.process.as_ref().map(|process| process.cwd.as_path()))
+    rootfs.enter(plan.enter, plan.process.as_ref().map(|process| process.cwd.as_path()))?;
+    Ok(terminal)
+}
+
+/// The process's terminal, of the devpts that is mounted by now; its master goes to the parent.
+fn make_terminal(inherited: &Inherited, rootfs: &Rootfs) -> Result<Option<Slave>, Fault> {
+    let Some(process) = inherited.plan.process.as_ref().filter(|process| process.terminal) else { return Ok(None) };
+    let pty = Pty::open(rootfs.root(), inherited.proc, process.uid, process.console_size)?;
+    rootfs.bind_console(pty.slave.as_fd())?;
+    if inherited.channel.report(&Up::Terminal(pty.master, pty.name)).is_err() {
+        exit_now(1);
+    }
+    Ok(Some(pty.slave))
 }
 
 fn wait_for_start(inherited: Inherited, prepared: &Prepared) {
     let Inherited { plan, listener, .. } = &inherited;
     let Some(listener) = listener else { return };
     let Ok((connection, page)) = rendezvous::wait(listener) else { return };
-    launch(plan, prepared, &page, &inherited, |fault| {
+    launch(plan, prepared, &page, &inherited, connection.as_fd(), |fault| {
         let _ = rendezvous::complain(&connection, &fault);
     });
 }
 
 /// The startContainer hooks, the filter, the program.
-fn launch(plan: &Plan, prepared: &Prepared, page: &FaultPage, inherited: &Inherited, complain: impl Fn(Fault)) {
+fn launch(
+    plan: &Plan,
+    prepared: &Prepared,
+    page: &FaultPage,
+    inherited: &Inherited,
+    starter: BorrowedFd,
+    complain: impl Fn(Fault),
+) {
     let (Some(process), Some(program)) = (&plan.process, &prepared.program) else { return };
     if !plan.hooks.start_container.is_empty() {
         let pid = nix::unistd::getpid().as_raw();
@@ -191,5 +215,5 @@ fn launch(plan: &Plan, prepared: &Prepared, page: &FaultPage, inherited: &Inheri
             return complain(fault);
         }
     }
-    confine::finish(process, &program.env, &program.after, &program.path, page);
+    confine::finish(process, &program.env, &program.after, &program.path, page, starter);
 }

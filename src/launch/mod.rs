@@ -5,8 +5,10 @@ mod enter;
 mod hooks_inside;
 mod init;
 mod joiner;
+mod outlets;
 mod parent;
 pub mod rendezvous;
 
 pub use enter::{Entry, enter};
+pub use outlets::Outlets;
 pub use parent::{Site, launch, write_pid_file};

@@ -3,6 +3,7 @@
 use super::channel::{self, Channel, Down, Up};
 use super::init::{self, Inherited};
 use super::joiner::{self, Split};
+use super::outlets::Outlets;
 use super::{hooks_inside, rendezvous};
 use crate::cgroups::Cgroup;
 use crate::confine;
@@ -33,6 +34,7 @@ pub struct Site<'a> {
     pub run: bool,
     pub pid_file: Option<&'a Path>,
     pub cgroup: Option<Cgroup>,
+    pub outlets: Outlets,
 }
 
 /// Makes init and brings it to where it waits for `start`, or, with `run`, to its program. Whatever fails, init is
@@ -177,6 +179,8 @@ impl Making {
                     self.tell(Down::HooksDone)?;
                 }
                 Up::Warn(text) => site.log.warn(&text),
+                Up::Terminal(master, name) => site.outlets.terminal(master, &name)?,
+                Up::Listener(_) => return Err(Fault::new("seccomp", "a listener before its time").into()),
                 Up::Ready => return self.made(site),
                 Up::Failed(fault) => return Err(fault.into()),
                 Up::Closed => return Err(self.death(site).into()),
@@ -205,16 +209,24 @@ impl Making {
         if let Some(path) = site.pid_file {
             write_pid_file(path, init.pid.as_raw())?;
         }
+        site.outlets.pidfd(init, "standard")?;
         if !site.run {
             return self.tell(Down::Wait);
         }
         self.tell(Down::Go)?;
-        match self.listen()? {
-            Up::Failed(fault) => Err(fault.into()),
-            _ => match confine::failure(&self.page, &site.record.program) {
-                Some(fault) => Err(fault.into()),
-                None => Ok(()),
-            },
+        loop {
+            match self.listen()? {
+                Up::Listener(listener) => {
+                    let pid = init.pid.as_raw();
+                    site.outlets.listener(listener, pid, &site.record.for_hooks(Status::Creating, pid))?;
+                    self.tell(Down::Delivered)?;
+                }
+                Up::Failed(fault) => return Err(fault.into()),
+                _ => {
+                    return confine::failure(&self.page, &site.record.program)
+                        .map_or(Ok(()), |fault| Err(fault.into()));
+                }
+            }
         }
     }
 

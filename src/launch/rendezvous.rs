@@ -4,11 +4,12 @@
 //! with a shared page; the connection ends when execve closes init's end, or init dies, and what is in the page then
 //! tells which. A connection without the page, as [`is_waiting`] makes, is only somebody looking.
 
-use super::channel::{receive_fd, send_fd};
+use super::channel::{Down, LISTENER, receive_fd, send_fd};
+use crate::fault::Fault;
 use crate::sys::shared::FaultPage;
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, Backlog, MsgFlags, SockFlag, SockType, UnixAddr, accept4, bind, connect, listen, recv, send, socket,
+    AddressFamily, Backlog, MsgFlags, SockFlag, SockType, UnixAddr, accept4, bind, connect, listen, send, socket,
 };
 use nix::sys::stat::{Mode, umask};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
@@ -62,7 +63,7 @@ pub fn wait(listener: &OwnedFd) -> nix::Result<(OwnedFd, FaultPage)> {
 }
 
 /// Init: tells `start` that its hooks have failed, in words.
-pub fn complain(connection: &OwnedFd, fault: &crate::fault::Fault) -> nix::Result<()> {
+pub fn complain(connection: &OwnedFd, fault: &Fault) -> nix::Result<()> {
     let text = serde_json::to_vec(fault).unwrap_or_default();
     send(connection.as_raw_fd(), &text, MsgFlags::MSG_NOSIGNAL).map(drop)
 }
@@ -72,20 +73,29 @@ pub enum Started {
     /// The connection ended; the page tells whether by execve.
     Page(FaultPage),
     /// Init said what went wrong.
-    Failed(crate::fault::Fault),
+    Failed(Fault),
 }
 
-/// `start`: lets the waiting init go on, and waits until it has executed the program or failed.
-pub fn start(dir: BorrowedFd) -> nix::Result<Started> {
+/// `start`: lets the waiting init go on, and waits until it has executed the program or failed. A seccomp listener on
+/// its way is for `deliver`.
+pub fn start(dir: BorrowedFd, deliver: impl FnOnce(OwnedFd) -> Result<(), Fault>) -> nix::Result<Started> {
     let connection = reach(dir)?;
     let (page, file) = FaultPage::sendable()?;
     send_fd(connection.as_raw_fd(), b"G", &[file.as_raw_fd()])?;
     let mut text = vec![0; 16 << 10];
+    let mut deliver = Some(deliver);
     let n = loop {
-        match recv(connection.as_raw_fd(), &mut text, MsgFlags::empty()) {
-            Err(Errno::EINTR) => continue,
+        match receive_fd(connection.as_raw_fd(), &mut text) {
             Err(Errno::ECONNRESET) => break 0,
-            result => break result?,
+            Ok((n, Some(listener))) if text[..n] == *LISTENER => {
+                if let Some(deliver) = deliver.take()
+                    && let Err(fault) = deliver(listener)
+                {
+                    return Ok(Started::Failed(fault));
+                }
+                send(connection.as_raw_fd(), &[Down::Delivered as u8], MsgFlags::MSG_NOSIGNAL)?;
+            }
+            result => break result?.0,
         }
     };
     match serde_json::from_slice(&text[..n]) {

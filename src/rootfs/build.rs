@@ -9,7 +9,7 @@ use crate::sys::fs::open;
 use crate::sys::mount::*;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 /// How the rootfs becomes `/`.
@@ -97,12 +97,28 @@ impl<'a> Rootfs<'a> {
         Ok(())
     }
 
-    /// Makes the device nodes, then closes what had to stay writable for them.
+    /// Makes the device nodes.
     pub fn make_devices(&mut self) -> Result<(), Fault> {
         let plan = self.plan;
         if plan.private {
             devices::make(&plan.devices, self.root.as_fd(), plan.bind_devices, plan.fill_dev)?;
         }
+        Ok(())
+    }
+
+    /// Where the container's own files are, before they are `/`.
+    pub fn root(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+
+    /// Shows the process's terminal as /dev/console, where /dev is ours to fill.
+    pub fn bind_console(&self, terminal: BorrowedFd) -> Result<(), Fault> {
+        if self.plan.fill_dev { devices::bind_console(self.root.as_fd(), terminal) } else { Ok(()) }
+    }
+
+    /// Closes what had to stay writable for the devices.
+    pub fn close_late(&mut self) -> Result<(), Fault> {
+        let plan = self.plan;
         for (i, tmpfs) in self.late.drain(..) {
             let read_only = MountAttr { set: MOUNT_ATTR_RDONLY, ..MountAttr::default() };
             mount_setattr(&tmpfs, false, &read_only)

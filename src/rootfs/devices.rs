@@ -5,7 +5,7 @@ use crate::fault::{During, Fault, words};
 use crate::sys::mount::{OPEN_TREE_CLONE, move_mount, open_tree};
 use anyhow::{Result, bail};
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, readlinkat};
+use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
 use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmodat, fstat, fstatat, makedev, mknodat};
 use nix::unistd::{Gid, Uid, fchownat, symlinkat};
 use oci_spec::runtime::{LinuxDevice, LinuxDeviceType};
@@ -201,6 +201,28 @@ fn replace_link(dev: BorrowedFd, name: &str, target: &str) -> Result<(), Fault> 
     let what = || format!("cannot replace /dev/{name}");
     nix::unistd::unlinkat(dev, name, nix::unistd::UnlinkatFlags::NoRemoveDir).during(STAGE, what)?;
     symlinkat(target, dev, name).during(STAGE, what)
+}
+
+/// Binds the terminal over /dev/console, which is made if it is missing. A link there would lead the mount elsewhere
+/// (CVE-2025-52565), and is an error.
+pub fn bind_console(root: BorrowedFd, terminal: BorrowedFd) -> Result<(), Fault> {
+    let what = || "cannot make /dev/console".to_owned();
+    let dev = super::resolve::find(root, Path::new("/dev")).during(STAGE, what)?;
+    let make = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    match openat(&dev, "console", make, Mode::from_bits_truncate(0o600)) {
+        Ok(_) | Err(Errno::EEXIST) => {}
+        Err(errno) => return Err(errno).during(STAGE, what),
+    }
+    let look = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let target = openat(&dev, "console", look, Mode::empty()).during(STAGE, what)?;
+    let kind = fstat(&target).during(STAGE, what)?.st_mode & libc::S_IFMT;
+    if kind == libc::S_IFLNK || kind == libc::S_IFDIR {
+        let is = if kind == libc::S_IFLNK { "a symbolic link" } else { "a directory" };
+        let fault = Fault::new(STAGE, format!("/dev/console in the rootfs is {is}")).path("/dev/console");
+        return Err(fault.hint("remove it from the image, or mount a tmpfs at /dev"));
+    }
+    let tree = open_tree(terminal, "", OPEN_TREE_CLONE).during(STAGE, what)?;
+    move_mount(&tree, &target).during(STAGE, || "cannot bind the terminal over /dev/console".to_owned())
 }
 
 /// A verified /dev/null: what masked files are covered with (CVE-2025-31133).

@@ -10,9 +10,11 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompAction};
 use seccompiler::sock_filter;
+use serde::{Deserialize, Serialize};
 
 use crate::sys::seccomp::{FLAG_NEW_LISTENER, FLAG_SPEC_ALLOW, FLAG_WAIT_KILLABLE_RECV, flags_known};
 
+pub mod agent;
 mod chain;
 mod default_profile;
 mod default_table;
@@ -42,7 +44,7 @@ pub struct Filter {
 }
 
 /// The seccomp agent of a profile.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Notify {
     /// Its unix socket, as the config has it.
     pub listener_path: PathBuf,

@@ -3,6 +3,7 @@
 
 use super::Identity;
 use crate::cgroups;
+use crate::seccomp::Notify;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -51,6 +52,9 @@ pub struct Record {
     /// Whether the container has a session keyring of its own.
     #[serde(default, skip_serializing_if = "is_false")]
     pub keyring: bool,
+    /// The agent that `start` brings the seccomp listener to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notify: Option<Notify>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
 }

@@ -12,6 +12,7 @@ pub mod net;
 pub mod process;
 pub mod seccomp;
 pub mod shared;
+pub mod tty;
 
 use nix::errno::Errno;
 use std::os::fd::{FromRawFd, OwnedFd};
