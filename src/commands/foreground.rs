@@ -39,7 +39,9 @@ impl Foreground {
             }
             let ended = fds[0].any().unwrap_or(false);
             if ended {
-                relay.map(Relay::drain);
+                if let Some(relay) = relay {
+                    relay.drain();
+                }
                 return wait(pidfd).context("cannot learn how the process ended");
             }
             if let Some(relay) = &mut relay {

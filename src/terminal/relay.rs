@@ -55,7 +55,7 @@ impl Relay {
     pub fn interests(&self) -> Vec<PollFd<'_>> {
         let mut interests = Vec::with_capacity(3);
         let mut master = PollFlags::empty();
-        master.set(PollFlags::POLLIN, self.outward.is_empty() && self.output.is_some());
+        master.set(PollFlags::POLLIN, self.outward.is_empty());
         master.set(PollFlags::POLLOUT, !self.inward.is_empty());
         if !master.is_empty() {
             interests.push(PollFd::new(self.master.as_fd(), master));
@@ -84,6 +84,9 @@ impl Relay {
         if self.outward.is_empty() {
             let _ = fill(self.master.as_fd(), &mut self.outward);
         }
+        if self.output.is_none() {
+            self.outward.clear();
+        }
         self.put_out();
     }
 
@@ -94,7 +97,7 @@ impl Relay {
             && let Err(errno) = empty(output.as_fd(), &mut self.outward)
             && !matches!(errno, Errno::EAGAIN | Errno::EINTR)
         {
-            // Nobody listens any more; the process goes on, as it would on a terminal of its own.
+            // Nobody listens any more. The process has a terminal all the same, which must not fill up and stop it.
             (self.output, self.outward) = (None, Vec::new());
         }
     }

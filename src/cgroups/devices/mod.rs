@@ -84,12 +84,6 @@ impl Program {
         }
         Ok(Some(Program { insns: compile::compile(&table)? }))
     }
-
-    /// The number of instructions.
-    #[cfg(test)]
-    pub fn len(&self) -> usize {
-        self.insns.len()
-    }
 }
 
 fn read_rule(rule: &LinuxDeviceCgroup) -> Result<Rule> {
