@@ -12,6 +12,7 @@ pub mod process;
 pub mod shared;
 #[cfg(not(test))]
 pub mod start;
+pub mod thread;
 pub mod tty;
 
 use nix::errno::Errno;
