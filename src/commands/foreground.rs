@@ -31,8 +31,10 @@ impl Foreground {
         let signals = SignalFd::with_flags(&self.mask, flags).context("cannot watch signals")?;
         let pidfd = child.pidfd.as_fd();
         loop {
-            let mut fds = vec![PollFd::new(pidfd, PollFlags::POLLIN), PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
-            fds.extend(relay.iter().flat_map(Relay::interests));
+            let watch = |fd| PollFd::new(fd, PollFlags::POLLIN);
+            let idle = || [watch(pidfd), watch(pidfd), watch(pidfd)];
+            let [a, b, c] = relay.as_ref().map_or_else(idle, |relay| relay.interests(pidfd));
+            let mut fds = [watch(pidfd), watch(signals.as_fd()), a, b, c];
             match poll(&mut fds, PollTimeout::NONE) {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(errno) => return Err(errno).context("cannot wait for the container"),

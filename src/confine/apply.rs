@@ -194,9 +194,9 @@ pub fn finish(
     let (args, env) = (Strings::new(&plan.args), Strings::new(env));
     if let Some(filter) = &plan.seccomp {
         if filter.notify.is_some()
-            && let Err(error) = listener::prepare(starter.as_raw_fd())
+            && let Err(errno) = listener::prepare(starter.as_raw_fd())
         {
-            return page.store(HELPER, error.raw_os_error().unwrap_or(libc::EAGAIN));
+            return page.store(HELPER, errno as i32);
         }
         match crate::sys::seccomp::install(&filter.program, filter.flags) {
             Err(errno) => return page.store(LOAD, errno as i32),

@@ -34,19 +34,24 @@ const DELIVERED: i32 = -2;
 /// The helper needs no more than a message's worth.
 const STACK: usize = 64 << 10;
 
-/// Makes the helper, which will hand the listener over `to` whoever starts the process.
-pub fn prepare(to: RawFd) -> std::io::Result<()> {
-    std::thread::Builder::new().stack_size(STACK).spawn(move || help(to)).map(drop)
+/// The connection that the helper uses.
+static STARTER: AtomicI32 = AtomicI32::new(NONE);
+
+/// Makes the helper, which will hand the listener over `to` whoever starts the process. From here the caller must not
+/// allocate: the helper does, while the caller waits in [`hand_over`].
+pub fn prepare(to: RawFd) -> nix::Result<()> {
+    STARTER.store(to, Ordering::Release);
+    crate::sys::thread::start(help, STACK)
 }
 
-fn help(to: RawFd) {
+extern "C" fn help(_: *mut std::ffi::c_void) -> *mut std::ffi::c_void {
     let listener = loop {
         match LISTENER.load(Ordering::Acquire) {
-            NONE => std::thread::yield_now(),
+            NONE => drop(nix::sched::sched_yield()),
             listener => break listener,
         }
     };
-    if !hand_listener(to, listener) {
+    if !hand_listener(STARTER.load(Ordering::Acquire), listener) {
         exit_now(1);
     }
     LISTENER.store(DELIVERED, Ordering::Release);

@@ -3,7 +3,6 @@
 //! `rules` checks the profile and sorts it by system call number, `chain` turns conditions on arguments into a graph of
 //! 32-bit tests, `emit` lays both out as a program. `emulate` runs a program, to tell before a container is made what a
 //! filter would not let pass.
-// Until the rest of the house calls it.
 
 use std::path::PathBuf;
 
@@ -119,8 +118,8 @@ pub fn default_profile(granted: &[&str]) -> LinuxSeccomp {
 }
 
 /// The first of `calls` (names on this machine's native architecture, with their arguments) that the filter would not
-/// let pass, and what it would answer. ALLOW and LOG let pass; NOTIFY does so for execve alone, since the listener is
-/// with the agent by then, while nobody would answer for a call before it. A name unknown here is never let pass.
+/// let pass, and what it would answer. ALLOW and LOG let pass; NOTIFY does so for execve alone: the listener is with
+/// the agent by then, but an agent that answers a capset in the process's place would leave it its capabilities. A name unknown here is never let pass.
 pub fn blocked(filter: &Filter, calls: &[(&'static str, [u64; 6])]) -> Option<(&'static str, String)> {
     calls.iter().find_map(|(name, args)| {
         let Some(number) = syscalls::lookup(name).and_then(|call| call.number(Abi::NATIVE)) else {

@@ -3,6 +3,8 @@
 //! Every wrapper is one system call (or says which ones), takes borrowed fds and returns owned ones, and reports the
 //! plain errno: what the failure means is known one level up, where the object is known too.
 
+#[cfg(test)]
+mod alloc;
 pub mod bpf;
 pub mod clone;
 pub mod exec;
@@ -12,6 +14,7 @@ pub mod net;
 pub mod process;
 pub mod seccomp;
 pub mod shared;
+pub mod thread;
 pub mod tty;
 
 use nix::errno::Errno;

@@ -1,5 +1,4 @@
 //! seccomp(2).
-// Until the rest of the house calls it.
 
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::ptr;

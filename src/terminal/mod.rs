@@ -80,14 +80,15 @@ impl AsFd for Slave {
 /// The container's pty multiplexer: that of its devpts, or, where that one is closed to us (`ptmxmode=000` on a devpts
 /// of the host), /dev/ptmx beside it.
 fn open_master(root: BorrowedFd, proc: BorrowedFd) -> Result<OwnedFd, Fault> {
-    let mut refused = Errno::ENOENT;
+    let mut refused = None;
     for path in ["dev/pts/ptmx", "dev/ptmx"] {
         let found = openat2(root, path, libc::O_PATH, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
         match found.and_then(|found| open_checked(found, proc)) {
             Ok(master) => return Ok(master),
-            Err(errno) => refused = errno,
+            Err(errno) => _ = refused.get_or_insert(errno),
         }
     }
+    let refused = refused.unwrap_or(Errno::ENOENT);
     let what = format!("cannot open a pty: /dev/pts/ptmx: {}", words(refused));
     let fault = Fault::new(STAGE, what).errno(refused).path("/dev/pts/ptmx");
     Err(match refused {

@@ -40,8 +40,8 @@ impl Relay {
             _slave: slave,
             input: Some(stdin().as_fd().try_clone_to_owned().context("cannot keep standard input")?),
             output: Some(unblocking(stdout().as_fd()).context("cannot keep standard output")?),
-            inward: Vec::new(),
-            outward: Vec::new(),
+            inward: Vec::with_capacity(CHUNK),
+            outward: Vec::with_capacity(CHUNK),
             _raw: Raw::enter(stdin().as_fd().try_clone_to_owned().context("cannot keep standard input")?),
         })
     }
@@ -51,22 +51,23 @@ impl Relay {
         fit(self.master.as_fd());
     }
 
-    /// What has to be polled for copying to go on.
-    pub fn interests(&self) -> Vec<PollFd<'_>> {
-        let mut interests = Vec::with_capacity(3);
+    /// What has to be polled for copying to go on; `idle` stands in for what need not be. Nothing is allocated: this
+    /// loop may go on for weeks.
+    pub fn interests<'a>(&'a self, idle: BorrowedFd<'a>) -> [PollFd<'a>; 3] {
         let mut master = PollFlags::empty();
-        master.set(PollFlags::POLLIN, self.outward.is_empty() && self.output.is_some());
+        master.set(PollFlags::POLLIN, self.outward.is_empty());
         master.set(PollFlags::POLLOUT, !self.inward.is_empty());
-        if !master.is_empty() {
-            interests.push(PollFd::new(self.master.as_fd(), master));
-        }
-        if let Some(input) = self.input.as_ref().filter(|_| self.inward.is_empty()) {
-            interests.push(PollFd::new(input.as_fd(), PollFlags::POLLIN));
-        }
-        if let Some(output) = self.output.as_ref().filter(|_| !self.outward.is_empty()) {
-            interests.push(PollFd::new(output.as_fd(), PollFlags::POLLOUT));
-        }
-        interests
+        let or_idle = |fd: Option<BorrowedFd<'a>>, flags| match fd {
+            Some(fd) => PollFd::new(fd, flags),
+            None => PollFd::new(idle, PollFlags::POLLIN),
+        };
+        let input = self.input.as_ref().filter(|_| self.inward.is_empty()).map(AsFd::as_fd);
+        let output = self.output.as_ref().filter(|_| !self.outward.is_empty()).map(AsFd::as_fd);
+        [
+            or_idle(Some(self.master.as_fd()).filter(|_| !master.is_empty()), master),
+            or_idle(input, PollFlags::POLLIN),
+            or_idle(output, PollFlags::POLLOUT),
+        ]
     }
 
     /// Copies what can be copied without waiting.
@@ -84,6 +85,9 @@ impl Relay {
         if self.outward.is_empty() {
             let _ = fill(self.master.as_fd(), &mut self.outward);
         }
+        if self.output.is_none() {
+            self.outward.clear();
+        }
         self.put_out();
     }
 
@@ -94,8 +98,9 @@ impl Relay {
             && let Err(errno) = empty(output.as_fd(), &mut self.outward)
             && !matches!(errno, Errno::EAGAIN | Errno::EINTR)
         {
-            // Nobody listens any more; the process goes on, as it would on a terminal of its own.
-            (self.output, self.outward) = (None, Vec::new());
+            // Nobody listens any more. The process has a terminal all the same, which must not fill up and stop it.
+            self.output = None;
+            self.outward.clear();
         }
     }
 
