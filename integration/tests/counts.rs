@@ -110,10 +110,10 @@ fn a_life_is_few_system_calls() {
     // Not below strace: it would stay with init as long as that lives.
     bundle.create().ok();
     for (words, bound) in [
-        (&["start", "c"] as &[&str], 60),
-        (&["state", "c"], 60),
-        (&["exec", "c", "/bin/true"], 190),
-        (&["delete", "--force", "c"], 60),
+        (&["start", "c"] as &[&str], 50),
+        (&["state", "c"], 46),
+        (&["exec", "c", "/bin/true"], 170),
+        (&["delete", "--force", "c"], 58),
     ] {
         let trace = trace(&sandbox, words);
         println!("{}: {} system calls", words[0], trace.total());
