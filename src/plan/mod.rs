@@ -169,7 +169,7 @@ fn cgroup(
         id: &options.id,
         own: &facts.own_cgroup,
         owner: delegate_to(spec, namespaces),
-        initial_user_namespace: !facts.in_user_namespace,
+        may_load_programs: facts.privileged && !facts.in_user_namespace,
     })?;
     warnings.extend(plan.warnings.iter().cloned());
     Ok(Some(plan))
