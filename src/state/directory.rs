@@ -188,11 +188,14 @@ impl Directory {
             return (if making { Status::Creating } else { Status::Stopped }, None);
         };
         let Some(pidfd) = init.alive(proc) else { return (Status::Stopped, None) };
-        if rendezvous::is_waiting(self.fd()) {
-            return (Status::Created, Some(pidfd));
-        }
+        // Also one that was never started can be frozen: `start` would wait for it in vain.
         let frozen = record.cgroup.as_ref().is_some_and(|cgroup| cgroup.is_frozen());
-        (if frozen { Status::Paused } else { Status::Running }, Some(pidfd))
+        let status = match frozen {
+            true => Status::Paused,
+            false if rendezvous::is_waiting(self.fd()) => Status::Created,
+            false => Status::Running,
+        };
+        (status, Some(pidfd))
     }
 
     /// Removes the directory; the record goes last, so that an interrupted removal can be finished.
