@@ -48,8 +48,8 @@ impl<'a> Shim<'a> {
     #[track_caller]
     fn last_error(&self) -> String {
         let log = fs::read_to_string(&self.log).expect("the log");
-        let records = log.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
-        let last = records.filter(|record| record["level"] == "error").last().expect("an error");
+        let mut records = log.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+        let last = records.rfind(|record| record["level"] == "error").expect("an error");
         let time = last["time"].as_str().expect("a time");
         assert!(time.len() == "2026-01-02T03:04:05Z".len() && time.ends_with('Z'), "{time}");
         last["msg"].as_str().expect("a message").to_owned()
