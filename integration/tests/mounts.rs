@@ -293,3 +293,26 @@ fn unknown_words_are_named() {
         sandbox.bundle("c").mount("/mnt", "proc", "proc", &["hidepid=much"]).run().fails_with("hidepid");
     });
 }
+
+#[test]
+fn flags_of_the_host_are_locked_for_a_user() {
+    let sandbox = rt_integration::sandbox!().as_user(12345);
+    let source = sandbox.dir().join("locked");
+    let _mount = HostMount::tmpfs(&source, libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC, "mode=777");
+    let bind = |words: &[&str]| {
+        let words: Vec<_> = ["rbind"].iter().chain(words).copied().collect();
+        sandbox.bundle("c").mount("/mnt", "none", text(&source), &words).args(["mounts", "/mnt"]).run()
+    };
+    for (words, present) in [
+        (&[][..], &["rw", "nosuid", "nodev", "noexec"][..]),
+        (&["ro"], &["ro", "nosuid", "nodev", "noexec"]),
+        (&["rw", "nosuid", "rprivate"], &["rw", "nosuid", "nodev", "noexec"]),
+        (&["rro"], &["ro", "nosuid", "nodev", "noexec"]),
+    ] {
+        let line = parse(bind(words).ok().stdout().trim_end());
+        assert!(present.iter().all(|word| line.has(word)), "{words:?}: {}", line.text);
+    }
+    for words in [&["suid"][..], &["dev"], &["exec"], &["rsuid"]] {
+        bind(words).expect(1).fails_with("cannot clear locked flags");
+    }
+}

@@ -24,9 +24,9 @@ pub struct Request<'a> {
     /// The host uid to hand the cgroup to: that of process.user.uid, when the container has a cgroup namespace of its
     /// own and a writable cgroup mount at /sys/fs/cgroup (config-linux.md, "Cgroup Ownership").
     pub owner: Option<u32>,
-    /// rt runs in the initial user namespace. Elsewhere the kernel takes no device program from anybody, and the device
-    /// rules are left out (engines always send deny-all).
-    pub initial_user_namespace: bool,
+    /// rt is privileged in the initial user namespace. From anybody else the kernel takes no device program, and the
+    /// device rules are left out (engines always send deny-all).
+    pub may_load_programs: bool,
 }
 
 impl Request<'_> {
@@ -86,11 +86,13 @@ pub fn plan(request: &Request) -> Result<CgroupPlan> {
         (plan.writes, plan.warnings) = resources::writes(resources)?;
     }
     plan.controllers = asked(&plan.writes);
-    if request.initial_user_namespace {
+    if request.may_load_programs {
         let rules = request.resources.and_then(|resources| resources.devices().as_deref());
         plan.devices = Program::new(rules.unwrap_or_default())?;
     } else {
-        plan.notes.push("device rules are left to the host: the kernel takes none inside a user namespace".into());
+        plan.notes.push(
+            "device rules are left to the host: the kernel takes none without privilege or in a user namespace".into(),
+        );
     }
     Ok(plan)
 }
@@ -156,7 +158,7 @@ mod tests {
             id: "c1",
             own: Path::new(own),
             owner: None,
-            initial_user_namespace: true,
+            may_load_programs: true,
         }
     }
 
@@ -213,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_user_namespace_takes_no_device_program() {
-        let plan = plan(&Request { initial_user_namespace: false, ..request(None, "/") }).unwrap();
+        let plan = plan(&Request { may_load_programs: false, ..request(None, "/") }).unwrap();
         assert_eq!((plan.devices, plan.notes.len()), (None, 1));
     }
 

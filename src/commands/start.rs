@@ -24,6 +24,10 @@ pub fn run(app: &App, id: &str) -> Result<u8> {
     if record.no_process {
         bail!("process: is required to start a container");
     }
+    // A frozen init would keep us waiting for as long as it stays so.
+    if record.cgroup.as_ref().is_some_and(|cgroup| cgroup.is_frozen()) {
+        return Err(not_created(&dir, &record, &host));
+    }
     // Before anything happens: without its agent the container can be started another time.
     let agent = record.notify.as_ref().map(agent::reach).transpose()?;
     let deliver = |listener: OwnedFd| {

@@ -42,7 +42,10 @@ pub fn plan(spec: Option<&LinuxCapabilities>) -> CapPlan {
 
 /// Names of the capabilities in `mask`, for messages.
 pub fn names(mask: u64) -> Vec<String> {
-    caps::all().into_iter().filter(|capability| mask & 1 << capability.index() != 0).map(|c| c.to_string()).collect()
+    let mut found: Vec<_> = caps::all().into_iter().filter(|one| mask & 1 << one.index() != 0).collect();
+    // A set has no order of its own.
+    found.sort_unstable_by_key(|one| one.index());
+    found.iter().map(ToString::to_string).collect()
 }
 
 impl CapPlan {

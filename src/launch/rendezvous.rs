@@ -22,13 +22,13 @@ fn address(dir: BorrowedFd) -> nix::Result<UnixAddr> {
     UnixAddr::new(format!("/proc/self/fd/{}/{NAME}", dir.as_raw_fd()).as_str())
 }
 
-fn new_socket() -> nix::Result<OwnedFd> {
-    socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None)
+fn new_socket(flags: SockFlag) -> nix::Result<OwnedFd> {
+    socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC | flags, None)
 }
 
 /// Makes the rendezvous in `dir`.
 pub fn open(dir: BorrowedFd) -> nix::Result<OwnedFd> {
-    let socket = new_socket()?;
+    let socket = new_socket(SockFlag::empty())?;
     let before = umask(Mode::from_bits_truncate(0o177));
     let bound = bind(socket.as_raw_fd(), &address(dir)?);
     umask(before);
@@ -39,11 +39,12 @@ pub fn open(dir: BorrowedFd) -> nix::Result<OwnedFd> {
 
 /// Whether an init still waits at the rendezvous of `dir`.
 pub fn is_waiting(dir: BorrowedFd) -> bool {
-    reach(dir).is_ok()
+    // A frozen init takes no connection off the queue, and one that finds it full must not wait.
+    matches!(reach(dir, SockFlag::SOCK_NONBLOCK), Ok(_) | Err(Errno::EAGAIN))
 }
 
-fn reach(dir: BorrowedFd) -> nix::Result<OwnedFd> {
-    let socket = new_socket()?;
+fn reach(dir: BorrowedFd, flags: SockFlag) -> nix::Result<OwnedFd> {
+    let socket = new_socket(flags)?;
     connect(socket.as_raw_fd(), &address(dir)?)?;
     Ok(socket)
 }
@@ -79,7 +80,7 @@ pub enum Started {
 /// `start`: lets the waiting init go on, and waits until it has executed the program or failed. A seccomp listener on
 /// its way is for `deliver`.
 pub fn start(dir: BorrowedFd, deliver: impl FnOnce(OwnedFd) -> Result<(), Fault>) -> nix::Result<Started> {
-    let connection = reach(dir)?;
+    let connection = reach(dir, SockFlag::empty())?;
     let (page, file) = FaultPage::sendable()?;
     send_fd(connection.as_raw_fd(), b"G", &[file.as_raw_fd()])?;
     let mut text = vec![0; 16 << 10];

@@ -29,6 +29,9 @@ impl IdMap {
 /// As many lines as the kernel takes in one map (Linux 4.15).
 const MOST: usize = 340;
 
+/// A map is written at once, and has to be shorter than a page (user_namespaces(7)).
+const SMALLEST_PAGE: usize = 4096;
+
 /// Checks the ranges of one map; `field` names them in errors.
 pub fn plan(maps: &[LinuxIdMapping], field: &str) -> Result<Vec<IdMap>> {
     if maps.len() > MOST {
@@ -99,6 +102,10 @@ fn write(proc: BorrowedFd, pid: Pid, name: &str, text: &str) -> Result<(), Fault
             Errno::EPERM => {
                 fault.hint("the caller lacks rights over these host ids; see linux.uidMappings and gidMappings")
             }
+            Errno::EINVAL if text.len() >= SMALLEST_PAGE => fault.hint(format!(
+                "the ranges take {} bytes, and the kernel reads less than a page of them; merge neighbours",
+                text.len()
+            )),
             _ => fault,
         }
     };

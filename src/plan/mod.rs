@@ -170,7 +170,7 @@ fn cgroup(
         own: &facts.own_cgroup,
         owner: delegate_to(spec, namespaces),
         // Nor does the kernel take a device program from an ordinary user.
-        initial_user_namespace: facts.privileged && !facts.in_user_namespace,
+        may_load_programs: facts.privileged && !facts.in_user_namespace,
     })?;
     warnings.extend(plan.warnings.iter().cloned());
     Ok(Some(plan))

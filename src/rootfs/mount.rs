@@ -122,8 +122,9 @@ fn target(plan: &MountPlan, kind: Kind, found: nix::Result<OwnedFd>, root: Borro
         let fault = Fault::new(STAGE, what).errno(errno).path(plan.destination.display());
         match errno {
             Errno::EROFS => fault.hint("the rootfs is read-only on the host; make the directory in the image"),
-            Errno::EACCES | Errno::EOVERFLOW => {
-                fault.hint("the container's root may not write there; make the directory in the image")
+            Errno::EACCES => fault.hint("the container's root may not write there; make the directory in the image"),
+            Errno::EOVERFLOW => {
+                fault.hint("who makes it has no id outside: map 0 in linux.uidMappings and linux.gidMappings")
             }
             _ => fault,
         }
@@ -179,7 +180,13 @@ fn fresh(plan: &MountPlan, kind: &CStr, name: &CStr, existed: Option<&OwnedFd>) 
             Some(word) => format!("{}: {} does not take {word:?}: {said}", plan.name(), name_of()),
             None => format!("{}: cannot mount {}: {said}", plan.name(), name_of()),
         };
-        hinted(Fault::new(STAGE, what).errno(errno).path(plan.destination.display()), kind)
+        let fault = Fault::new(STAGE, what).errno(errno).path(plan.destination.display());
+        match word.as_deref().unwrap_or_default() {
+            id if id.starts_with("uid=") || id.starts_with("gid=") => {
+                fault.hint("in a user namespace the id must be mapped by linux.uidMappings or gidMappings")
+            }
+            _ => hinted(fault, kind),
+        }
     })?;
     let attr = if plan.readonly_late { plan.options.attr.set & !MOUNT_ATTR_RDONLY } else { plan.options.attr.set };
     let mounted = context.mount(attr).map_err(|errno| {

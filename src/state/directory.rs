@@ -59,14 +59,20 @@ impl Root {
     /// over.
     pub fn create(&self, id: &str) -> Result<Directory> {
         let root = self.make()?;
-        match mkdirat(&root, id, Mode::from_bits_truncate(0o711)) {
-            Ok(()) | Err(Errno::EEXIST) => {}
+        let existed = match mkdirat(&root, id, Mode::from_bits_truncate(0o711)) {
+            Ok(()) => false,
+            Err(Errno::EEXIST) => true,
             Err(errno) => return Err(errno).during(STAGE, || format!("cannot make {}/{id}", self.path.display()))?,
-        }
+        };
         let dir = self.open_in(root.as_fd(), id)?.context("container with given ID is being deleted")?;
+        let taken = || format!("container with given ID already exists: {id}");
+        // Its creator may hold the lock for as long as a hook takes: an id that is taken needs no waiting.
+        if existed && dir.exists(RECORD) {
+            bail!(taken());
+        }
         dir.lock()?;
         if dir.exists(RECORD) {
-            bail!("container with given ID already exists: {id}");
+            bail!(taken());
         }
         Ok(dir)
     }
@@ -184,11 +190,14 @@ impl Directory {
             return (if making { Status::Creating } else { Status::Stopped }, None);
         };
         let Some(pidfd) = init.alive(proc) else { return (Status::Stopped, None) };
-        if self.exists(rendezvous::NAME) && rendezvous::is_waiting(self.fd()) {
-            return (Status::Created, Some(pidfd));
-        }
+        // Also one that was never started can be frozen: `start` would wait for it in vain.
         let frozen = record.cgroup.as_ref().is_some_and(|cgroup| cgroup.is_frozen());
-        (if frozen { Status::Paused } else { Status::Running }, Some(pidfd))
+        let status = match frozen {
+            true => Status::Paused,
+            false if self.exists(rendezvous::NAME) && rendezvous::is_waiting(self.fd()) => Status::Created,
+            false => Status::Running,
+        };
+        (status, Some(pidfd))
     }
 
     /// After a start: the rendezvous has served. Were this never reached, a connect would still find nobody waiting.

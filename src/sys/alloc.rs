@@ -10,6 +10,9 @@ use std::cell::UnsafeCell;
 /// What the kernel is asked for at a time.
 const CHUNK: usize = 1 << 20;
 
+/// As malloc(3) aligns: C structures are laid into buffers of bytes (cmsg(3)).
+const ALIGNED: usize = 16;
+
 /// The row: where the next block goes, and where the mapping ends.
 struct Row {
     next: usize,
@@ -34,7 +37,7 @@ unsafe impl GlobalAlloc for Bump {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: one thread, and no reference to the row outlives a call.
         let row = unsafe { &mut *self.0.get() };
-        let start = row.next.next_multiple_of(layout.align());
+        let start = row.next.next_multiple_of(layout.align().max(ALIGNED));
         match start.checked_add(layout.size()) {
             Some(end) if end <= row.end => {
                 row.next = end;
@@ -77,7 +80,7 @@ unsafe impl GlobalAlloc for Bump {
 /// A block that does not fit gets a new chunk, or a mapping as large as itself.
 #[cold]
 fn another_chunk(row: &mut Row, layout: Layout) -> *mut u8 {
-    let Some(wanted) = layout.size().checked_add(layout.align()) else { return std::ptr::null_mut() };
+    let Some(wanted) = layout.size().checked_add(layout.align().max(ALIGNED)) else { return std::ptr::null_mut() };
     let size = wanted.max(CHUNK).next_multiple_of(4096);
     let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
     // SAFETY: a new mapping at an address of the kernel's choice touches nothing that exists.

@@ -3,6 +3,7 @@
 use super::{check, fd};
 use nix::NixPath;
 use nix::fcntl::OFlag;
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::stat::Mode;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
@@ -86,6 +87,10 @@ pub fn lock(file: impl AsFd, seconds: u32) -> nix::Result<bool> {
         result => return result.map(|_| true),
     }
     extern "C" fn wake(_: i32) {}
+    // A foreground `run` has all signals blocked by now.
+    let mut alarm = SigSet::empty();
+    alarm.add(Signal::SIGALRM);
+    let before = alarm.thread_swap_mask(SigmaskHow::SIG_UNBLOCK)?;
     // SAFETY: the handler is async-signal-safe, as it does nothing; without SA_RESTART it interrupts flock.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
@@ -96,6 +101,7 @@ pub fn lock(file: impl AsFd, seconds: u32) -> nix::Result<bool> {
     let result = flock(libc::LOCK_EX);
     // SAFETY: no pointers.
     unsafe { libc::alarm(0) };
+    before.thread_set_mask()?;
     match result {
         Err(Errno::EINTR) => Ok(false),
         result => result.map(|_| true),

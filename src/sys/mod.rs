@@ -37,5 +37,3 @@ pub fn own(raw: std::os::fd::RawFd) -> OwnedFd {
     // SAFETY: callers pass fds fresh out of recvmsg(2), which nobody else knows.
     unsafe { OwnedFd::from_raw_fd(raw) }
 }
-#[cfg(test)]
-mod alloc;

@@ -1,0 +1,254 @@
+//! The calls of containerd, conmon, CRI-O, buildah and BuildKit, word for word, and what they read from the answers.
+
+use rt_integration::{Bundle, Outcome, Sandbox, sandbox};
+use serde_json::{Value, json};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+/// The process.json of an exec.
+fn process(sandbox: &Sandbox, args: &[&str]) -> PathBuf {
+    let file = sandbox.dir().join("process.json");
+    let process = json!({ "args": args, "cwd": "/", "user": { "uid": 0, "gid": 0 }, "env": ["PATH=/bin"] });
+    fs::write(&file, process.to_string()).expect("a file");
+    file
+}
+
+/// A pid file as Go reads it: digits, and nothing else.
+#[track_caller]
+fn pid_in(file: &Path) -> i32 {
+    let text = fs::read_to_string(file).expect("a pid file");
+    assert!(!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()), "{text:?}");
+    text.parse().expect("a number")
+}
+
+/// containerd's shim: the same globals on every call, the log beside the bundle.
+struct Shim<'a> {
+    sandbox: &'a Sandbox,
+    log: PathBuf,
+}
+
+impl<'a> Shim<'a> {
+    fn new(sandbox: &'a Sandbox) -> Shim<'a> {
+        Shim { sandbox, log: sandbox.dir().join("log.json") }
+    }
+
+    #[track_caller]
+    fn call(&self, args: &[&str]) -> Outcome {
+        let mut call = self.sandbox.command(["--log"]);
+        call.arg(&self.log).args(["--log-format", "json"]).args(args);
+        self.sandbox.finish(call)
+    }
+
+    /// The message of the last error in the log, which is never truncated between calls.
+    #[track_caller]
+    fn last_error(&self) -> String {
+        let log = fs::read_to_string(&self.log).expect("the log");
+        let mut records = log.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+        let last = records.rfind(|record| record["level"] == "error").expect("an error");
+        let time = last["time"].as_str().expect("a time");
+        assert!(time.len() == "2026-01-02T03:04:05Z".len() && time.ends_with('Z'), "{time}");
+        last["msg"].as_str().expect("a message").to_owned()
+    }
+}
+
+#[test]
+fn containerd() {
+    let sandbox = sandbox!();
+    let shim = Shim::new(&sandbox);
+    let bundle = sandbox.bundle("c").args(["trap", "TERM"]);
+    bundle.write();
+    let (init, exec) = (bundle.dir.join("init.pid"), bundle.dir.join("e1.pid"));
+    let created = shim.call(&["create", "--bundle", text(&bundle.dir), "--pid-file", text(&init), "c"]).ok();
+    assert_eq!((created.stdout(), created.stderr()), (String::new(), String::new()));
+    shim.call(&["start", "c"]).ok();
+    created.wait_stdout("ready");
+    let state: Value = serde_json::from_str(&shim.call(&["state", "c"]).ok().stdout()).expect("JSON");
+    assert_eq!((state["pid"].as_i64(), &state["status"]), (Some(pid_in(&init).into()), &json!("running")));
+    assert!(fs::read_to_string(format!("/proc/{}/cgroup", pid_in(&init))).expect("procfs").contains(sandbox.cgroup()));
+    let file = process(&sandbox, &["/bin/probe", "pause"]);
+    shim.call(&["exec", "--process", text(&file), "--detach", "--pid-file", text(&exec), "c"]).ok();
+    let pid = pid_in(&exec);
+    assert!(fs::metadata(format!("/proc/{pid}")).is_ok());
+    assert!(Command::new("kill").arg(pid.to_string()).status().expect("kill").success());
+    assert_eq!(fs::read_to_string(&shim.log).expect("the log"), "", "nothing is logged while all is well");
+    // An exec that fails: 255, the words, and no pid file.
+    fs::remove_file(&exec).expect("the pid file");
+    let file = process(&sandbox, &["nothing"]);
+    shim.call(&["exec", "--process", text(&file), "--detach", "--pid-file", text(&exec), "c"]).expect(255);
+    assert!(!exec.exists());
+    assert!(shim.last_error().contains("executable file not found in $PATH"), "{}", shim.last_error());
+    shim.call(&["pause", "c"]).ok();
+    shim.call(&["resume", "c"]).ok();
+    shim.call(&["kill", "c", "15"]).ok();
+    bundle.wait_stopped();
+    shim.call(&["kill", "c", "9"]).expect(1);
+    assert!(shim.last_error().contains("container not running"), "{}", shim.last_error());
+    shim.call(&["kill", "--all", "c", "9"]).ok();
+    shim.call(&["delete", "c"]).ok();
+    shim.call(&["delete", "c"]).expect(1);
+    assert!(shim.last_error().contains("does not exist"), "{}", shim.last_error());
+    shim.call(&["kill", "c", "9"]).expect(1);
+    assert!(shim.last_error().contains("does not exist"), "{}", shim.last_error());
+    let gone = shim.call(&["delete", "--force", "c"]).ok();
+    assert_eq!((gone.stdout(), gone.stderr()), (String::new(), String::new()));
+}
+
+#[test]
+fn conmon() {
+    let sandbox = sandbox!();
+    let bundle = sandbox.bundle("c").args(["pause"]);
+    bundle.write();
+    let (pid_file, log) = (sandbox.dir().join("pidfile"), sandbox.dir().join("oci-log"));
+    let call = |args: &[&str]| {
+        let globals = ["--log-format=json", "--log", text(&log)];
+        sandbox.rt(globals.iter().chain(args))
+    };
+    let create = ["create", "--bundle", text(&bundle.dir), "--pid-file", text(&pid_file), "--no-new-keyring", "c"];
+    call(&create).ok();
+    let pid = pid_in(&pid_file);
+    assert!(fs::metadata(format!("/proc/{pid}")).is_ok());
+    call(&["start", "c"]).ok();
+    let exec_pid = sandbox.dir().join("exec-pid");
+    let file = process(&sandbox, &["/bin/probe", "exit", "3"]);
+    call(&["exec", "--pid-file", text(&exec_pid), "--process", text(&file), "--detach", "c"]).ok();
+    pid_in(&exec_pid);
+    for (args, words) in [
+        (&["nothing"][..], "executable file not found in $PATH"),
+        (&["/bin/nothing"], "no such file or directory"),
+        (&["/etc"], "is a directory"),
+        (&["/etc/passwd"], "permission denied"),
+    ] {
+        fs::remove_file(&log).expect("the log");
+        let _ = fs::remove_file(&exec_pid);
+        let file = process(&sandbox, args);
+        let out = call(&["exec", "--pid-file", text(&exec_pid), "--process", text(&file), "--detach", "c"]);
+        out.expect(255).fails_with(words);
+        // Podman reads the whole file as one object.
+        let record: Value = serde_json::from_slice(&fs::read(&log).expect("the log")).expect("one JSON object");
+        assert!(record["msg"].as_str().is_some_and(|msg| msg.contains(words)), "{record}");
+        assert!(!exec_pid.exists(), "{args:?}: a pid file for a failed exec");
+    }
+    call(&["kill", "c", "9"]).ok();
+    bundle.wait_stopped();
+    call(&["delete", "--force", "c"]).ok();
+    call(&["delete", "--force", "c"]).ok();
+}
+
+#[test]
+fn the_words_by_which_docker_chooses_its_exit_code() {
+    let sandbox = sandbox!();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    let bundle = sandbox.bundle("c").plant("/bin/script", "#!/bin/missing\n").plant("/bin/plain", "text");
+    fs::set_permissions(bundle.rootfs().join("bin/script"), mode).expect("chmod");
+    let mut bundle: Bundle = bundle.plant("/bin/dir/x", "");
+    for (program, words) in [
+        ("foo", "exec: \"foo\": executable file not found in $PATH"),
+        ("/etc", "exec: \"/etc\": is a directory"),
+        ("dir", "executable file not found in $PATH"),
+        ("/bin/plain", "exec: \"/bin/plain\": permission denied"),
+        ("/x", "exec: \"/x\": stat /x: no such file or directory"),
+        ("/bin/plain/x", "not a directory"),
+        ("/bin/script", "no such file or directory"),
+        ("./missing", "no such file or directory"),
+    ] {
+        bundle = bundle.set("/process/args", json!([program]));
+        let pid_file = sandbox.dir().join("pid");
+        let out = bundle.run_with(&["--pid-file", text(&pid_file)]).expect(1).fails_with(words);
+        assert_eq!(out.stdout(), "");
+        assert!(!sandbox.state_dir().join("c").exists(), "{program}");
+    }
+}
+
+#[test]
+fn cri_o() {
+    let sandbox = sandbox!();
+    // Both streams in one: a byte on standard error breaks the JSON.
+    let combined = |args: &[&str]| {
+        let plain = sandbox.command(args);
+        let mut call = Command::new("/bin/sh");
+        call.args(["-c", "exec \"$@\" 2>&1", "sh"]).arg(plain.get_program()).args(plain.get_args());
+        sandbox.finish(call).ok().stdout()
+    };
+    let features: Value = serde_json::from_str(&combined(&["features"])).expect("JSON");
+    assert!(features["ociVersionMin"].is_string() && features["ociVersionMax"].is_string());
+    assert!(features["linux"].is_object());
+    let version = combined(&["--version"]);
+    assert!(version.starts_with("rt version ") && version.contains("\nspec: "), "{version}");
+    let bundle = sandbox.bundle("c").args(["pause"]);
+    bundle.create().ok();
+    bundle.start().ok();
+    let file = process(&sandbox, &["/bin/probe", "exit", "5"]);
+    sandbox.rt(["exec", "--process", text(&file), "c"]).expect(5);
+    assert!(combined(&["state", "c"]).contains("\"status\": \"running\""));
+    sandbox.rt(["kill", "c", "KILL"]).ok();
+    bundle.wait_stopped();
+    sandbox.rt(["kill", "-a", "c", "15"]).ok();
+    sandbox.rt(["delete", "--force", "c"]).ok();
+    sandbox.rt(["state", "c"]).expect(1).fails_with("container does not exist");
+}
+
+#[test]
+fn conmon_rs_says_its_globals_twice() {
+    let sandbox = sandbox!();
+    let bundle = sandbox.bundle("c").args(["pause"]);
+    bundle.write();
+    let root = format!("--root={}", text(&sandbox.state_dir()));
+    let pid_file = sandbox.dir().join("pid");
+    let create = [&root, &root, "create", "--bundle", text(&bundle.dir), "--pid-file", text(&pid_file), "c"];
+    sandbox.rt(create).ok();
+    sandbox.rt([&root, "start", "c"]).ok();
+    let exec_pid = sandbox.dir().join("exec-pid");
+    // Nothing is parsed after the id.
+    let exec =
+        [&root, "exec", "-d", "--pid-file", text(&exec_pid), "c", "/bin/probe", "args", "--detach", "-d", "--help"];
+    let out = sandbox.rt(exec).ok();
+    pid_in(&exec_pid);
+    out.wait_stdout("--detach\n-d\n--help\n");
+    sandbox.rt([&root, "delete", "--force", "c"]).ok();
+}
+
+#[test]
+fn buildah() {
+    let sandbox = sandbox!();
+    let bundle = sandbox.bundle("c").args(["trap", "TERM"]);
+    bundle.write();
+    let pid_file = sandbox.dir().join("pid");
+    let create =
+        ["create", "--bundle", text(&bundle.dir), "--pid-file", text(&pid_file), "--no-new-keyring", "--no-pivot", "c"];
+    let out = sandbox.rt(create).ok();
+    assert_eq!(bundle.status(), "created");
+    sandbox.rt(["start", "c"]).ok();
+    out.wait_stdout("ready");
+    // Init is no child of a runtime that stayed: its parent is whoever reaps for the caller.
+    let status = fs::read_to_string(format!("/proc/{}/status", pid_in(&pid_file))).expect("procfs");
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:\t")).expect("a parent");
+    let parent = fs::read_to_string(format!("/proc/{parent}/comm")).expect("procfs");
+    assert_ne!(parent.trim(), "rt");
+    sandbox.rt(["kill", "c"]).ok();
+    bundle.wait_stopped();
+    assert_eq!(bundle.status(), "stopped");
+    sandbox.rt(["delete", "c"]).ok();
+}
+
+#[test]
+fn buildkit() {
+    let sandbox = sandbox!();
+    let bundle = sandbox.bundle("c").args(["exit", "6"]);
+    bundle.write();
+    let (pid_file, log) = (sandbox.dir().join("pid"), sandbox.dir().join("runc-log.json"));
+    let run = |flags: &[&str]| {
+        let globals = ["--log", text(&log), "--log-format", "json", "run", "--bundle", text(&bundle.dir)];
+        sandbox.rt(globals.iter().chain(&["--pid-file", text(&pid_file)]).chain(flags).chain(&["c"]))
+    };
+    run(&[]).expect(6);
+    pid_in(&pid_file);
+    assert!(!sandbox.state_dir().join("c").exists());
+    run(&["--keep"]).expect(6);
+    assert_eq!(bundle.status(), "stopped");
+    sandbox.rt(["delete", "c"]).ok();
+}
