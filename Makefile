@@ -9,8 +9,6 @@ TRIPLE = $(eval TRIPLE := $(shell \
 	if rustup target add $(MUSL) >/dev/null 2>&1 || [ -d "$$(rustc --print target-libdir --target $(MUSL) 2>/dev/null)" ] \
 		|| [ -x target/$(MUSL)/release/rt ]; \
 	then echo $(MUSL); else echo $(GNU); fi))$(TRIPLE)
-# Tests always unwind. If the binaries did not, each dependency would be built twice.
-export CARGO_PROFILE_DEV_PANIC := unwind
 export CARGO_TARGET_$(shell echo $(GNU) | tr a-z- A-Z_)_RUSTFLAGS := -C target-feature=+crt-static
 
 RT = target/$(TRIPLE)/release/rt

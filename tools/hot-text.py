@@ -6,7 +6,7 @@ touch two dozen such pieces for 60 kB of code. This steps through the common com
 (ptrace(2)), notes each function that was entered, and prints a linker script that puts these first. Names carry a hash
 that changes with every compiler: the script has a wildcard there where it can, and a name that is gone is just ignored.
 
-usage: hot-text.py RT BUNDLE > hot.ld      RT: an unstripped release build, BUNDLE: any that ends at once; as root, in a
+usage: hot-text.py RT BUNDLE > hot.ld      RT: an unstripped release build, BUNDLE: any with a /bin/true that ends at once; as root, in a
                                            private mount namespace with a cgroup2 hierarchy on /sys/fs/cgroup
 """
 import bisect, collections, ctypes, os, re, subprocess, sys
@@ -73,7 +73,8 @@ def main():
     seen, base = {}, [rt, "--root", "/run/hot-text"]
     plain = base + ["run", "--bundle", bundle, "hot"]
     subprocess.run(base + ["create", "--bundle", bundle, "hot1"], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    for argv in (["state", "hot1"], ["start", "hot1"], ["kill", "hot1", "KILL"], ["delete", "-f", "hot1"]):
+    # exec works in a container that waits for its start, too.
+    for argv in (["state", "hot1"], ["exec", "hot1", "/bin/true"], ["start", "hot1"], ["kill", "hot1", "KILL"], ["delete", "-f", "hot1"]):
         trace(base + argv, addresses, seen)
     trace(plain, addresses, seen)
     trace(base + ["create", "--bundle", bundle, "hot2"], addresses, seen)

@@ -1,0 +1,20 @@
+//! What the compiler is told beside the code: the commit for `--version`, and where the linker puts hot functions.
+
+use std::process::Command;
+
+fn main() {
+    println!("cargo::rerun-if-changed=src/sys/hot.ld");
+    println!("cargo::rerun-if-changed=.git/HEAD");
+    let head = Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).output();
+    if let Ok(head) = head
+        && head.status.success()
+    {
+        println!("cargo::rustc-env=RT_COMMIT={}", String::from_utf8_lossy(&head.stdout).trim());
+    }
+    let is = |key: &str, value: &str| std::env::var(key).is_ok_and(|found| found == value);
+    if is("CARGO_CFG_TARGET_ENV", "musl") {
+        // What really runs lies together (hot.ld), and few segments make few page faults.
+        let root = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
+        println!("cargo::rustc-link-arg-bin=rt=-Wl,-T,{root}/src/sys/hot.ld,-z,noseparate-code,-z,norelro");
+    }
+}
