@@ -18,6 +18,7 @@ use std::os::unix::fs::MetadataExt;
 
 const STAGE: &str = "seal";
 const SELF: &str = "/proc/self/exe";
+const SELF_C: &CStr = c"/proc/self/exe";
 const NAME: &CStr = c"rt";
 
 /// The commands that put a process into a container.
@@ -31,9 +32,10 @@ pub fn is_needed<'a>(mut arguments: impl Iterator<Item = &'a CStr>) -> bool {
 
 /// Makes sure that this process runs from a sealed copy; re-executes it where it does not.
 pub fn ensure(arguments: &Strings) -> Result<(), Fault> {
-    let shown = nix::fcntl::readlink(SELF).during(STAGE, || format!("cannot read {SELF}"))?;
+    let mut start = [0; 16];
+    let shown = crate::sys::fs::link_start(SELF_C, &mut start).during(STAGE, || format!("cannot read {SELF}"))?;
     // A detached mount of one file has no path but "/"; nothing else that can be executed has that path.
-    if shown == *"/" || shown.to_string_lossy().starts_with("/memfd:rt") && is_sealed_memfd() {
+    if shown == b"/" || shown.starts_with(b"/memfd:rt") && is_sealed_memfd() {
         // The name was lost with the path.
         return crate::sys::process::set_name(NAME).during(STAGE, || "cannot set the process's name".to_owned());
     }

@@ -1,6 +1,8 @@
 //! The filter in the kernel.
 
 use rt_integration::{Bundle, sandbox};
+use std::os::unix::fs::PermissionsExt;
+
 use serde_json::{Value, json};
 
 fn with<'a>(bundle: Bundle<'a>, rules: Value) -> Bundle<'a> {
@@ -83,5 +85,28 @@ fn what_cannot_be_honoured_is_refused() {
     ];
     for profile in cases {
         sandbox.bundle("c").set("/linux/seccomp", profile).run().fails_with("seccomp");
+    }
+}
+
+/// `start` tells of an execve that fails, whatever init may still do by then.
+#[test]
+fn a_start_that_fails_says_so() {
+    let sandbox = sandbox!();
+    let strict = json!({ "defaultAction": "SCMP_ACT_KILL_PROCESS",
+        "syscalls": [{ "names": ["execve", "exit_group"], "action": "SCMP_ACT_ALLOW" }] });
+    for (profile, words) in
+        [(Some(strict), "no such file"), (None, "its interpreter \"/bin/missing\" is not in the rootfs")]
+    {
+        let mut bundle = sandbox.bundle("c").set("/process/noNewPrivileges", true);
+        if let Some(profile) = profile {
+            bundle = bundle.set("/linux/seccomp", profile);
+        }
+        let bundle = bundle.plant("bin/script", "#!/bin/missing\n").set("/process/args", json!(["/bin/script"]));
+        let script = bundle.dir.join("rootfs/bin/script");
+        std::fs::set_permissions(script, std::fs::Permissions::from_mode(0o755)).expect("an executable script");
+        bundle.create().ok();
+        bundle.start().fails_with(words);
+        assert_eq!(bundle.status(), "stopped");
+        bundle.delete().ok();
     }
 }

@@ -152,6 +152,7 @@ fn first_record(plan: &Plan, host: &Host) -> Result<Record> {
         poststart: !plan.hooks.poststart.is_empty(),
         poststop: !plan.hooks.poststop.is_empty(),
         no_process: plan.process.is_none(),
+        mute: plan.process.as_ref().is_some_and(|process| !process.may_speak),
         program: plan.process.as_ref().map(|p| p.args[0].to_string_lossy().into_owned()).unwrap_or_default(),
         own_pids: plan.namespaces.makes(crate::namespaces::PID),
         chrooted: plan.enter != crate::rootfs::Enter::Pivot,

@@ -1,6 +1,7 @@
 //! `start`: lets the waiting init go on, and says so when its program cannot be run.
 
 use super::{App, destroy};
+use crate::cgroups::Cgroup;
 use crate::fault::{During, Fault};
 use crate::host::Host;
 use crate::launch::rendezvous::{self, Started};
@@ -14,19 +15,19 @@ use std::os::fd::{AsFd, OwnedFd};
 
 #[inline(never)]
 pub fn run(app: &App, id: &str) -> Result<u8> {
-    let host = Host::probe()?;
     let dir = app.root.open(id)?;
     dir.lock()?;
     let record = dir.record()?;
-    let Some(init) = record.init.as_ref().and_then(|init| init.alive(host.proc())) else {
-        return Err(not_created(&dir, &record, &host));
-    };
+    // Only a living init that waits can answer at its rendezvous: whether it lives need not be asked before.
+    if record.init.is_none() {
+        return Err(not_created(&dir, &record));
+    }
     if record.no_process {
         bail!("process: is required to start a container");
     }
     // A frozen init would keep us waiting for as long as it stays so.
     if record.cgroup.as_ref().is_some_and(|cgroup| cgroup.is_frozen()) {
-        return Err(not_created(&dir, &record, &host));
+        return Err(not_created(&dir, &record));
     }
     // Before anything happens: without its agent the container can be started another time.
     let agent = record.notify.as_ref().map(agent::reach).transpose()?;
@@ -35,30 +36,41 @@ pub fn run(app: &App, id: &str) -> Result<u8> {
         let pid = record.init.as_ref().map_or(0, |init| init.pid);
         agent::deliver(agent, notify, pid, &record.for_hooks(Status::Creating, pid), listener)
     };
-    let started = match rendezvous::start(dir.fd(), deliver) {
+    let started = match rendezvous::start(dir.fd(), record.mute, deliver) {
         // Nobody waits there any more.
-        Err(Errno::ECONNREFUSED | Errno::ENOENT) => return Err(not_created(&dir, &record, &host)),
+        Err(Errno::ECONNREFUSED | Errno::ENOENT) => return Err(not_created(&dir, &record)),
         started => started.during("start", || "cannot reach the container's init".to_owned())?,
     };
     if let Err(fault) = outcome(started, &record) {
         // "If any hook fails, the container is stopped" (runtime.md); a program that cannot run has left no process.
-        let cgroup = destroy::open_cgroup(&record)?;
-        destroy::kill_all(&record, Some(init.as_fd()), cgroup.as_ref())?;
+        stop(&record)?;
         return Err(fault.into());
     }
-    dir.forget_rendezvous();
     if record.poststart
         && let Err(error) = poststart(&dir, &record)
     {
-        let cgroup = destroy::open_cgroup(&record)?;
-        destroy::end(&app.log, dir, &record, init.as_fd(), cgroup)?;
+        let cgroup = stop(&record)?;
+        destroy::remove(&app.log, dir, &record, cgroup)?;
         return Err(error);
     }
     Ok(0)
 }
 
+/// Kills what has been started.
+fn stop(record: &Record) -> Result<Option<Cgroup>> {
+    let host = Host::probe()?;
+    let init = record.init.as_ref().and_then(|init| init.alive(host.proc()));
+    let cgroup = destroy::open_cgroup(record)?;
+    destroy::kill_all(record, init.as_ref().map(AsFd::as_fd), cgroup.as_ref())?;
+    Ok(cgroup)
+}
+
 /// Why a container cannot be started, in runc's words.
-fn not_created(dir: &Directory, record: &Record, host: &Host) -> anyhow::Error {
+fn not_created(dir: &Directory, record: &Record) -> anyhow::Error {
+    let host = match Host::probe() {
+        Ok(host) => host,
+        Err(fault) => return fault.into(),
+    };
     let id = &record.id;
     match dir.status(record, host.proc()).0 {
         Status::Stopped if record.init.is_none() => {
@@ -73,7 +85,10 @@ fn not_created(dir: &Directory, record: &Record, host: &Host) -> anyhow::Error {
 fn outcome(started: Started, record: &Record) -> Result<(), Fault> {
     match started {
         Started::Failed(fault) => Err(fault),
-        Started::Page(page) => confine::failure(&page, &record.program).map_or(Ok(()), Err),
+        Started::Ended(page) => {
+            let failure = page.and_then(|page| confine::failure(&page, &record.program));
+            failure.map_or(Ok(()), Err)
+        }
     }
 }
 

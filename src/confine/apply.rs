@@ -210,7 +210,7 @@ pub fn finish(
         }
     }
     let errno = execve(path, &args, &env);
-    if plan.may_explain {
+    if plan.may_speak {
         page.store_text(&super::explain(path, errno).to_string());
     }
     page.store(EXECVE, errno as i32);

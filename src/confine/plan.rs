@@ -38,15 +38,17 @@ pub struct ProcessPlan {
     /// The name of the new session keyring.
     pub keyring: Option<CString>,
     pub seccomp: Option<seccomp::Filter>,
-    /// Whether the process may still look into a file after the filter is loaded, to say why execve failed.
-    pub may_explain: bool,
+    /// Whether the process may still look into a file and send a message after the filter is loaded, to say why execve
+    /// failed.
+    pub may_speak: bool,
 }
 
 /// runc's umask where the configuration names none; images rely on it.
 const UMASK: u32 = 0o022;
 
-/// The system calls of [`super::explain`].
-const EXPLAINING: [(&str, [u64; 6]); 9] = [
+/// The system calls of [`super::explain`], and of telling what it found.
+const EXPLAINING: [(&str, [u64; 6]); 10] = [
+    ("sendto", [0; 6]),
     ("open", [0; 6]),
     ("openat", [0; 6]),
     ("fcntl", [0; 6]),
@@ -95,11 +97,11 @@ pub fn plan(
         None => None,
     };
     // Beside a helper thread nothing that takes a lock of the C library is safe to call under the filter.
-    let may_explain = seccomp
+    let may_speak = seccomp
         .as_ref()
         .is_none_or(|filter| filter.notify.is_none() && seccomp::blocked(filter, &EXPLAINING).is_none());
     let plan = ProcessPlan {
-        may_explain,
+        may_speak,
         env: environment(process.env().as_deref().unwrap_or_default(), warnings)?,
         args,
         cwd: cwd.clone(),

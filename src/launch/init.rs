@@ -192,7 +192,8 @@ fn wait_for_start(inherited: Inherited, prepared: &Prepared) {
     let Inherited { plan, listener, .. } = &inherited;
     let Some(listener) = listener else { return };
     let Ok((connection, page)) = rendezvous::wait(listener) else { return };
-    launch(plan, prepared, &page, &inherited, connection.as_fd(), |fault| {
+    let page = page.as_ref().unwrap_or(&inherited.page);
+    launch(plan, prepared, page, &inherited, connection.as_fd(), |fault| {
         let _ = rendezvous::complain(&connection, &fault);
     });
 }
@@ -216,4 +217,9 @@ fn launch(
         }
     }
     confine::finish(process, &program.env, &program.after, &program.path, page, starter);
+    if process.may_speak
+        && let Some(fault) = confine::failure(page, &process.args[0].to_string_lossy())
+    {
+        complain(fault);
+    }
 }

@@ -1,8 +1,9 @@
 //! Where the init of a created container waits for `start`.
 //!
-//! A listening socket in the container's directory, mode 0600: only its owner can connect. `start` sends one message
-//! with a shared page; the connection ends when execve closes init's end, or init dies, and what is in the page then
-//! tells which. A connection without the page, as [`is_waiting`] makes, is only somebody looking.
+//! A listening socket in the container's directory, mode 0600: only its owner can connect. `start` sends one message;
+//! the connection ends when execve closes init's end, or init dies. Before that init tells what went wrong, if anything,
+//! or stores it in a shared page that came with the message, where its seccomp filter would not let it speak. A
+//! connection without a message, as [`is_waiting`] makes, is only somebody looking.
 
 use super::channel::{Down, LISTENER, receive_fd, send_fd};
 use crate::fault::Fault;
@@ -12,6 +13,7 @@ use nix::sys::socket::{
     AddressFamily, Backlog, MsgFlags, SockFlag, SockType, UnixAddr, accept4, bind, connect, listen, send, socket,
 };
 use nix::sys::stat::{Mode, umask};
+use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 /// The socket's name in the container's directory.
@@ -50,20 +52,20 @@ fn reach(dir: BorrowedFd, flags: SockFlag) -> nix::Result<OwnedFd> {
 }
 
 /// Init: waits until somebody starts the container. The connection stays open until execve.
-pub fn wait(listener: &OwnedFd) -> nix::Result<(OwnedFd, FaultPage)> {
+pub fn wait(listener: &OwnedFd) -> nix::Result<(OwnedFd, Option<FaultPage>)> {
     loop {
         let connection = match accept4(listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC) {
             Ok(raw) => crate::sys::own(raw),
             Err(Errno::EINTR | Errno::ECONNABORTED) => continue,
             Err(errno) => return Err(errno),
         };
-        if let Ok((1, Some(page))) = receive_fd(connection.as_raw_fd(), &mut [0]) {
-            return Ok((connection, FaultPage::received(page)?));
+        if let Ok((1, page)) = receive_fd(connection.as_raw_fd(), &mut [0]) {
+            return Ok((connection, page.map(FaultPage::received).transpose()?));
         }
     }
 }
 
-/// Init: tells `start` that its hooks have failed, in words.
+/// Init: tells `start` what has failed, in words.
 pub fn complain(connection: &OwnedFd, fault: &Fault) -> nix::Result<()> {
     let text = serde_json::to_vec(fault).unwrap_or_default();
     send(connection.as_raw_fd(), &text, MsgFlags::MSG_NOSIGNAL).map(drop)
@@ -71,18 +73,30 @@ pub fn complain(connection: &OwnedFd, fault: &Fault) -> nix::Result<()> {
 
 /// How a start ended, as far as init could tell.
 pub enum Started {
-    /// The connection ended; the page tells whether by execve.
-    Page(FaultPage),
+    /// The connection ended; the page, if one was needed, tells whether by execve.
+    Ended(Option<FaultPage>),
     /// Init said what went wrong.
     Failed(Fault),
 }
 
 /// `start`: lets the waiting init go on, and waits until it has executed the program or failed. A seccomp listener on
-/// its way is for `deliver`.
-pub fn start(dir: BorrowedFd, deliver: impl FnOnce(OwnedFd) -> Result<(), Fault>) -> nix::Result<Started> {
+/// its way is for `deliver`. `mute` says that init's filter would not let it tell of a failed execve: then it gets a page
+/// to store that in.
+pub fn start(dir: BorrowedFd, mute: bool, deliver: impl FnOnce(OwnedFd) -> Result<(), Fault>) -> nix::Result<Started> {
     let connection = reach(dir, SockFlag::empty())?;
-    let (page, file) = FaultPage::sendable()?;
-    send_fd(connection.as_raw_fd(), b"G", &[file.as_raw_fd()])?;
+    let page = match mute {
+        true => {
+            let (page, file) = FaultPage::sendable()?;
+            send_fd(connection.as_raw_fd(), b"G", &[file.as_raw_fd()])?;
+            Some(page)
+        }
+        false => {
+            send(connection.as_raw_fd(), b"G", MsgFlags::MSG_NOSIGNAL)?;
+            None
+        }
+    };
+    // It has served, and goes while init is at work. Were we killed before, a connect would still find nobody waiting.
+    let _ = unlinkat(dir, NAME, UnlinkatFlags::NoRemoveDir);
     let mut text = vec![0; 16 << 10];
     let mut deliver = Some(deliver);
     let n = loop {
@@ -101,6 +115,6 @@ pub fn start(dir: BorrowedFd, deliver: impl FnOnce(OwnedFd) -> Result<(), Fault>
     };
     match serde_json::from_slice(&text[..n]) {
         Ok(fault) => Ok(Started::Failed(fault)),
-        Err(_) => Ok(Started::Page(page)),
+        Err(_) => Ok(Started::Ended(page)),
     }
 }

@@ -200,11 +200,6 @@ impl Directory {
         (status, Some(pidfd))
     }
 
-    /// After a start: the rendezvous has served. Were this never reached, a connect would still find nobody waiting.
-    pub fn forget_rendezvous(&self) {
-        let _ = unlinkat(&self.fd, rendezvous::NAME, UnlinkatFlags::NoRemoveDir);
-    }
-
     /// Removes the directory; the record goes last, so that an interrupted removal can be finished.
     pub fn remove(self) -> Result<()> {
         for name in [rendezvous::NAME, CONFIG, NEW_RECORD, RECORD] {

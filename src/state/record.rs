@@ -40,6 +40,9 @@ pub struct Record {
     /// Whether the configuration has a process to start.
     #[serde(default, skip_serializing_if = "is_false")]
     pub no_process: bool,
+    /// Whether its seccomp filter forbids init to say why its program could not be run.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub mute: bool,
     /// What `process.args[0]` is, for the error of a start that fails.
     #[serde(default)]
     pub program: String,

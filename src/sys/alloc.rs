@@ -11,7 +11,7 @@ use std::cell::UnsafeCell;
 const CHUNK: usize = 1 << 20;
 
 /// How much of a chunk is made present at once: page by page it would cost three times as much.
-const PRESENT: usize = 48 << 10;
+const PRESENT: usize = 16 << 10;
 
 /// As malloc(3) aligns: C structures are laid into buffers of bytes (cmsg(3)).
 const ALIGNED: usize = 16;

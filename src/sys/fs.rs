@@ -57,6 +57,14 @@ pub fn open<P: ?Sized + NixPath>(path: &P, flags: OFlag) -> nix::Result<OwnedFd>
     nix::fcntl::openat(nix::fcntl::AT_FDCWD, path, flags | OFlag::O_CLOEXEC, Mode::empty())
 }
 
+/// What a link says, as far as it fits: for who compares and need not allocate (readlink(2)).
+pub fn link_start<'a>(path: &std::ffi::CStr, into: &'a mut [u8]) -> nix::Result<&'a [u8]> {
+    // SAFETY: pointer and length are of one slice.
+    let n = unsafe { libc::readlink(path.as_ptr(), into.as_mut_ptr().cast(), into.len()) };
+    let n = nix::errno::Errno::result(n)?;
+    Ok(&into[..n as usize])
+}
+
 /// The text of one of the kernel's own files, in as few calls as it takes: one, if it is short.
 pub fn read_text(file: OwnedFd) -> nix::Result<String> {
     let mut buffer = [0; 2048];
