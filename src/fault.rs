@@ -45,6 +45,23 @@ impl Fault {
     }
 }
 
+/// As much of a message as is sent to another process; what hooks print may be of any length.
+const MOST_SENT: usize = 2048;
+
+impl Fault {
+    /// The form in which it travels.
+    pub fn to_send(&self) -> Vec<u8> {
+        let cut = |text: &String| text.chars().take(MOST_SENT).filter(|c| !c.is_control()).collect();
+        let short = Fault { message: cut(&self.message), hint: self.hint.as_ref().map(cut), ..self.clone() };
+        serde_json::to_vec(&short).unwrap_or_default()
+    }
+
+    /// What another process sent. What cannot be read is told as it came: a failure must not look like none.
+    pub fn received(data: &[u8]) -> Fault {
+        serde_json::from_slice(data).unwrap_or_else(|_| Fault::new("init", String::from_utf8_lossy(data)))
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;

@@ -10,10 +10,12 @@ use crate::launch::{Entry, Outlets, enter, write_pid_file};
 use crate::namespaces;
 use crate::spec::load;
 use crate::state::{Record, Status};
+use crate::sys::clone::{Child, pidfd_send_signal, wait};
 use crate::terminal::Relay;
 use anyhow::{Context, Result, bail};
 use oci_spec::runtime::{Capability, Process, Spec};
 use std::ffi::OsStr;
+use std::os::fd::{AsFd, OwnedFd};
 
 #[inline(never)]
 pub fn run(app: &App, args: &ExecArgs) -> Result<u8> {
@@ -54,13 +56,22 @@ pub fn run(app: &App, args: &ExecArgs) -> Result<u8> {
         outlets,
     };
     let (child, master) = enter(entry)?;
+    accompany(args, foreground, &child, master).inspect_err(|_| {
+        // A caller that is told of a failure does not look for a process.
+        let _ = pidfd_send_signal(child.pidfd.as_fd(), libc::SIGKILL);
+        let _ = wait(child.pidfd.as_fd());
+    })
+}
+
+/// The pid file, and in the foreground the rest of the process's life.
+fn accompany(args: &ExecArgs, foreground: Option<Foreground>, child: &Child, master: Option<OwnedFd>) -> Result<u8> {
     if let Some(path) = &args.pid_file {
         write_pid_file(path, child.pid.as_raw())?;
     }
     match foreground {
         None => Ok(0),
         Some(foreground) => {
-            Ok(u8::try_from(foreground.stay(&child, master.map(Relay::begin).transpose()?)?.code()).unwrap_or(u8::MAX))
+            Ok(u8::try_from(foreground.stay(child, master.map(Relay::begin).transpose()?)?.code()).unwrap_or(u8::MAX))
         }
     }
 }
@@ -91,13 +102,18 @@ fn process(args: &ExecArgs, spec: &Spec, warnings: &mut Vec<String>) -> Result<P
     process.set_env(Some(env));
     if let Some(user) = &args.user {
         let (uid, gid) = user_of(user)?;
-        // Another user's home and groups are not this one's.
+        // Another user's home is not this one's.
         let home = |var: &String| var.starts_with("HOME=");
         process.env_mut().iter_mut().for_each(|env| env.retain(|var| !home(var)));
-        process.user_mut().set_uid(uid).set_gid(gid.unwrap_or(0)).set_additional_gids(None);
+        process.user_mut().set_uid(uid);
+        if let Some(gid) = gid {
+            process.user_mut().set_gid(gid);
+        }
     }
     if !args.additional_gids.is_empty() {
-        process.user_mut().set_additional_gids(Some(args.additional_gids.clone()));
+        let mut gids = process.user().additional_gids().clone().unwrap_or_default();
+        gids.extend(&args.additional_gids);
+        process.user_mut().set_additional_gids(Some(gids));
     }
     if args.no_new_privs {
         process.set_no_new_privileges(Some(true));

@@ -210,10 +210,11 @@ pub fn finish(
         }
     }
     let errno = execve(path, &args, &env);
+    // First of all the plain fact: what follows may still meet the filter.
+    page.store(EXECVE, errno as i32);
     if plan.may_speak {
         page.store_text(&super::explain(path, errno).to_string());
     }
-    page.store(EXECVE, errno as i32);
 }
 
 impl AfterLoad {

@@ -126,7 +126,7 @@ impl Channel {
                 send_fd(self.socket.as_raw_fd(), &data, &[master.as_raw_fd()])
             }
             Up::Warn(text) => self.send(&tagged(b'W', text.as_bytes())),
-            Up::Failed(fault) => self.send(&tagged(b'F', &serde_json::to_vec(fault).unwrap_or_default())),
+            Up::Failed(fault) => self.send(&tagged(b'F', &fault.to_send())),
             Up::Init(child) => {
                 let data = tagged(b'I', &child.pid.as_raw().to_ne_bytes());
                 let fds = [child.pidfd.as_raw_fd()];
@@ -151,7 +151,7 @@ impl Channel {
             b'W' => Up::Warn(String::from_utf8_lossy(rest).into_owned()),
             b'L' => Up::Listener(fd.ok_or(Errno::EPROTO)?),
             b'T' => Up::Terminal(fd.ok_or(Errno::EPROTO)?, OsStr::from_bytes(rest).into()),
-            b'F' => Up::Failed(serde_json::from_slice(rest).map_err(|_| Errno::EPROTO)?),
+            b'F' => Up::Failed(Fault::received(rest)),
             b'I' => {
                 let pid = rest.try_into().map(i32::from_ne_bytes).map_err(|_| Errno::EPROTO)?;
                 Up::Init(Child { pid: Pid::from_raw(pid), pidfd: fd.ok_or(Errno::EPROTO)? })

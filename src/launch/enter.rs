@@ -23,7 +23,7 @@ use nix::fcntl::{OFlag, openat};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::SigSet;
 use nix::sys::stat::{Mode, fstatat};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 const STAGE: &str = "join";
@@ -53,7 +53,16 @@ pub fn enter(mut entry: Entry) -> Result<(Child, Option<OwnedFd>)> {
     let kinds = kinds(&entry, pid);
     // Before any process of the container can see us, and inherited by the child (CVE-2016-9962).
     process::set_dumpable(false).during("process", || "cannot become undumpable".to_owned())?;
-    let early = kinds & if entry.host.privileged { EARLY } else { EARLY | namespaces::USER };
+    // Whoever is born in the container's pid namespace can be seen there, with its root and its fds: so all is joined
+    // before, and only we return. Joining a user namespace is for good; then its processes have no power over ours.
+    let early = kinds
+        & match (entry.host.privileged, kinds & namespaces::USER != 0) {
+            (true, false) => !namespaces::CGROUP,
+            (true, true) => EARLY,
+            (false, _) => EARLY | namespaces::USER,
+        };
+    let ignored_signals = entry.host.ignored_signals();
+    let back = if early & namespaces::MOUNT != 0 { Some(WayBack::remember(entry.host.proc())?) } else { None };
     join(&entry.init, early)?;
     let child = match clone3(0, home.as_ref().map(AsFd::as_fd))
         .map_err(|errno| clone_fault(errno, 0, entry.cgroup.as_ref()))?
@@ -61,7 +70,8 @@ pub fn enter(mut entry: Entry) -> Result<(Child, Option<OwnedFd>)> {
         Cloned::Parent(child) => child,
         Cloned::Child => {
             drop(ours);
-            let inside = Inside { entry: &entry, kinds: kinds & !early, channel: &theirs, root, page: &page };
+            let kinds = kinds & !early;
+            let inside = Inside { entry: &entry, kinds, channel: &theirs, root, page: &page, ignored_signals };
             if let Err(fault) = inside.run() {
                 let _ = theirs.report(&Up::Failed(fault));
             }
@@ -69,10 +79,13 @@ pub fn enter(mut entry: Entry) -> Result<(Child, Option<OwnedFd>)> {
         }
     };
     drop(theirs);
-    if let Some(score) = entry.plan.oom_score_adj {
-        set_oom_score(entry.host, entry.log, child.pid, score)?;
-    }
-    match attend(&mut entry, &ours, &page, &child) {
+    let attended = back.map_or(Ok(()), WayBack::take).map_err(anyhow::Error::from).and_then(|()| {
+        if let Some(score) = entry.plan.oom_score_adj {
+            set_oom_score(entry.host, entry.log, child.pid, score)?;
+        }
+        attend(&mut entry, &ours, &page, &child)
+    });
+    match attended {
         Ok(()) => Ok((child, entry.outlets.master)),
         Err(error) => {
             let _ = pidfd_send_signal(child.pidfd.as_fd(), libc::SIGKILL);
@@ -84,6 +97,27 @@ pub fn enter(mut entry: Entry) -> Result<(Child, Option<OwnedFd>)> {
 
 /// What only takes hold in children.
 const EARLY: u64 = namespaces::PID | namespaces::TIME;
+
+/// Our own mount namespace and working directory.
+struct WayBack {
+    namespace: OwnedFd,
+    cwd: OwnedFd,
+}
+
+impl WayBack {
+    fn remember(proc: BorrowedFd) -> Result<WayBack, Fault> {
+        let what = || "cannot keep our own mount namespace open".to_owned();
+        let namespace = openat(proc, "self/ns/mnt", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
+        let cwd = crate::sys::fs::open(".", OFlag::O_PATH | OFlag::O_DIRECTORY);
+        Ok(WayBack { namespace: namespace.during(STAGE, what)?, cwd: cwd.during(STAGE, what)? })
+    }
+
+    fn take(self) -> Result<(), Fault> {
+        let what = || "cannot return to our own mount namespace".to_owned();
+        setns(&self.namespace, CloneFlags::CLONE_NEWNS).during(STAGE, what)?;
+        nix::unistd::fchdir(&self.cwd).during(STAGE, what)
+    }
+}
 
 fn join(init: &OwnedFd, kinds: u64) -> Result<(), Fault> {
     if kinds == 0 {
@@ -162,22 +196,30 @@ struct Inside<'a> {
     channel: &'a Channel,
     root: Option<OwnedFd>,
     page: &'a FaultPage,
+    ignored_signals: u64,
 }
 
 impl Inside<'_> {
     fn run(mut self) -> Result<(), Fault> {
         let plan = self.entry.plan;
-        process::default_signals(self.entry.host.ignored_signals());
+        let preserved = 3..3 + self.entry.preserve_fds as i32;
+        let own = [self.channel.raw(), self.entry.init.as_raw_fd()];
+        let mut keep: Vec<i32> =
+            preserved.clone().chain(own).chain(self.root.as_ref().map(AsRawFd::as_raw_fd)).collect();
+        if plan.terminal || plan.apparmor.is_some() || plan.selinux.is_some() {
+            keep.push(self.entry.host.proc().as_raw_fd());
+        }
+        confine::close_all_but(&mut keep)?;
+        process::default_signals(self.ignored_signals);
         SigSet::empty().thread_set_mask().during("signals", || "cannot unblock signals".to_owned())?;
         let label = confine::open_label(plan, self.entry.host.proc())?;
         join(&self.entry.init, self.kinds)?;
         self.enter_root()?;
         if self.entry.namespaces.has(namespaces::USER) {
-            super::init::become_root()?;
+            super::init::become_root(plan.keep_groups)?;
         }
         nix::unistd::setsid().during("session", || "cannot start a session".to_owned())?;
         self.open_terminal()?;
-        let preserved = 3..3 + self.entry.preserve_fds as i32;
         let mut keep: Vec<i32> = preserved.chain([self.channel.raw()]).collect();
         keep.extend(label.as_ref().map(|label| label.as_fd().as_raw_fd()));
         confine::close_all_but(&mut keep)?;

@@ -5,7 +5,7 @@ use crate::fault::{During, Fault};
 use crate::namespaces;
 use crate::plan::Plan;
 use crate::state::{Record, Status};
-use crate::sys::clone::{Child, Cloned, clone3, wait};
+use crate::sys::clone::{Child, Cloned, Ended, clone3, wait};
 use crate::sys::exec::exit_now;
 use nix::sched::{CloneFlags, setns};
 use std::fs::File;
@@ -24,12 +24,18 @@ pub fn run(plan: &Plan, record: &Record, init: &Child, proc: BorrowedFd) -> Resu
     let helper = match clone3(0, None).during("hooks", what)? {
         Cloned::Parent(helper) => helper,
         Cloned::Child => {
+            // With the host's root still open to us, nothing inside may look into us.
+            let _ = crate::sys::process::set_dumpable(false);
             let joined =
                 setns(init.pidfd.as_fd(), CloneFlags::from_bits_retain(kinds(plan) as i32)).during("hooks", what);
             let rootfs = Some(plan.root.path.as_path());
+            let joined = match plan.namespaces.has(namespaces::USER) {
+                true => joined.and_then(|()| super::init::become_root(false)),
+                false => joined,
+            };
             let result = joined.and_then(|()| crate::hooks::run(hooks, "createContainer", &state, rootfs, &|| Ok(())));
             if let Err(fault) = result {
-                let _ = File::from(to).write_all(&serde_json::to_vec(&fault).unwrap_or_default());
+                let _ = File::from(to).write_all(&fault.to_send());
             }
             exit_now(0)
         }
@@ -37,10 +43,11 @@ pub fn run(plan: &Plan, record: &Record, init: &Child, proc: BorrowedFd) -> Resu
     drop(to);
     let mut told = Vec::new();
     File::from(from).read_to_end(&mut told).during("hooks", what)?;
-    wait(helper.pidfd.as_fd()).during("hooks", what)?;
-    match serde_json::from_slice(&told) {
-        Ok(fault) => Err(fault),
-        Err(_) => Ok(()),
+    let ended = wait(helper.pidfd.as_fd()).during("hooks", what)?;
+    match (told.is_empty(), ended) {
+        (true, Ended::Exited(0)) => Ok(()),
+        (true, _) => Err(Fault::new("hooks", format!("{}: their helper was killed", what()))),
+        (false, _) => Err(Fault::received(&told)),
     }
 }
 

@@ -116,7 +116,7 @@ fn enter_namespaces(inherited: &Inherited) -> Result<OwnedFd, Fault> {
         exit_now(1);
     }
     if in_user_namespace {
-        become_root()?;
+        become_root(plan.process.as_ref().is_some_and(|process| process.keep_groups))?;
     }
     // Only now: until its maps are written an unprivileged parent must be able to look into us.
     process::set_dumpable(false).during("process", || "cannot become undumpable".to_owned())?;
@@ -128,13 +128,15 @@ fn enter_namespaces(inherited: &Inherited) -> Result<OwnedFd, Fault> {
 }
 
 /// The container's root makes the mounts and files, where it is mapped.
-pub fn become_root() -> Result<(), Fault> {
+pub fn become_root(keep_groups: bool) -> Result<(), Fault> {
     let what = || "cannot become root of the user namespace".to_owned();
     let mapped = |result: nix::Result<()>| match result {
         Err(nix::errno::Errno::EINVAL) => Ok(()),
         result => result,
     };
-    let _ = process::setgroups(&[]);
+    if !keep_groups {
+        let _ = process::setgroups(&[]);
+    }
     mapped(process::setgid(0)).during("user", what)?;
     mapped(process::setuid(0)).during("user", what)
 }

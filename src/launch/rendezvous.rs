@@ -67,8 +67,7 @@ pub fn wait(listener: &OwnedFd) -> nix::Result<(OwnedFd, Option<FaultPage>)> {
 
 /// Init: tells `start` what has failed, in words.
 pub fn complain(connection: &OwnedFd, fault: &Fault) -> nix::Result<()> {
-    let text = serde_json::to_vec(fault).unwrap_or_default();
-    send(connection.as_raw_fd(), &text, MsgFlags::MSG_NOSIGNAL).map(drop)
+    send(connection.as_raw_fd(), &fault.to_send(), MsgFlags::MSG_NOSIGNAL).map(drop)
 }
 
 /// How a start ended, as far as init could tell.
@@ -113,8 +112,8 @@ pub fn start(dir: BorrowedFd, mute: bool, deliver: impl FnOnce(OwnedFd) -> Resul
             result => break result?.0,
         }
     };
-    match serde_json::from_slice(&text[..n]) {
-        Ok(fault) => Ok(Started::Failed(fault)),
-        Err(_) => Ok(Started::Ended(page)),
+    if n == 0 {
+        return Ok(Started::Ended(page));
     }
+    Ok(Started::Failed(Fault::received(&text[..n])))
 }

@@ -76,6 +76,10 @@ impl<'a> Rootfs<'a> {
             let slave = MountAttr { propagation: libc::MS_SLAVE, ..MountAttr::default() };
             mount_setattr(&host, true, &slave).during(STAGE, || "cannot make / a slave of the host's".to_owned())?;
         }
+        if enter == Enter::Chroot {
+            // A mount in a namespace that is not ours would outlive the container.
+            return Ok(Rootfs { plan, root: place, late: Vec::new() });
+        }
         let root = sources.rootfs.try_clone().during(STAGE, || "cannot keep the rootfs open".to_owned())?;
         move_mount(&root, &place).during("rootfs", || format!("cannot attach the rootfs {}", plan.path.display()))?;
         Ok(Rootfs { plan, root, late: Vec::new() })

@@ -146,7 +146,8 @@ fn make_one(
         fchownat(parent, name, Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW)
             .during(STAGE, || format!("cannot give {at} its owner"))?;
         let mode = Mode::from_bits_truncate(plan.mode);
-        fchmodat(parent, name, mode, FchmodatFlags::FollowSymlink)
+        // The directory may be shared with whoever swaps the node for a link.
+        fchmodat(parent, name, mode, FchmodatFlags::NoFollowSymlink)
             .during(STAGE, || format!("cannot set the mode of {at}"))?;
     }
     Ok(())

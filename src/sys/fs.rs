@@ -23,7 +23,7 @@ struct OpenHow {
     resolve: u64,
 }
 
-/// openat2(2); `O_CLOEXEC` is always added. `EAGAIN` (a rename raced with `..`) is tried again, as the manual asks.
+/// openat2(2); `O_CLOEXEC` is always added. `EAGAIN` (a rename raced with `..`) is tried again some times, as the manual asks.
 pub fn openat2<P: ?Sized + NixPath>(
     dir: impl AsFd,
     path: &P,
@@ -37,12 +37,14 @@ pub fn openat2<P: ?Sized + NixPath>(
         // SAFETY: `path` and `how` outlive the call, and the size is that of `how`.
         fd(unsafe { libc::syscall(libc::SYS_openat2, dir, path.as_ptr(), &how, size_of::<OpenHow>()) })
     };
-    loop {
+    const TRIES: usize = 128;
+    for _ in 1..TRIES {
         match path.with_nix_path(call)? {
-            Err(nix::errno::Errno::EAGAIN) => continue,
+            Err(nix::errno::Errno::EAGAIN) => {}
             result => return result,
         }
     }
+    path.with_nix_path(call)?
 }
 
 /// close_range(2) of `first` to `last`, both included; with `at_exec` they are only marked close-on-exec.

@@ -65,7 +65,7 @@ impl FaultPage {
         self.cells().stage.store(stage, Ordering::Release);
     }
 
-    /// Stores words for the failure, as many as fit. To be called before [`FaultPage::store`].
+    /// Stores words for the failure, as many as fit. The page is read only when its writer is gone.
     pub fn store_text(&self, text: &str) {
         let cells = self.cells();
         for (cell, byte) in cells.text.iter().zip(text.bytes()) {

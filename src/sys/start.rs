@@ -13,6 +13,9 @@ pub extern "C" fn main(count: i32, arguments: *const *const libc::c_char) -> i32
     // A closed pipe is an error of write(2), not the end of us.
     // SAFETY: SIG_IGN is a valid disposition.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+    // Where the caller ignores it, children would be reaped behind our back.
+    // SAFETY: so is SIG_DFL.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
     // SAFETY: the C library passes `count` pointers to C strings that live as long as the process, and a NULL.
     let words = (0..count.max(0) as usize).map(|i| unsafe { CStr::from_ptr(*arguments.add(i)) });
     let sealed = match rt::seal::is_needed(words.clone().skip(1)) {
