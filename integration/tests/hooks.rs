@@ -115,3 +115,15 @@ fn hooks_run_outside_the_containers_cgroup() {
     let seen = fs::read_to_string(seen).expect("the hook's note");
     assert!(!seen.contains(sandbox.cgroup()), "{seen}");
 }
+
+/// A message of any length and of any bytes is still a failure.
+#[test]
+fn a_hook_that_prints_rubbish_fails_the_start() {
+    let sandbox = sandbox!();
+    let hook = json!({ "path": "/bin/probe", "args": ["probe", "seq", "cat", "/bin/probe", "--", "exit", "3"] });
+    let bundle = sandbox.bundle("c").set("/hooks/startContainer/-", hook);
+    bundle.create().ok();
+    bundle.start().fails_with("error running startContainer hook #0: exit status 3");
+    assert_eq!(bundle.status(), "stopped");
+    bundle.delete().ok();
+}

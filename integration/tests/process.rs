@@ -229,3 +229,23 @@ fn exec_joins_what_runs() {
     bundle.exec(["/bin/true"]).expect(255).fails_with("cannot exec in a stopped container");
     bundle.delete().ok();
 }
+
+#[test]
+fn exec_as_another_user_keeps_the_containers_groups() {
+    let sandbox = sandbox!();
+    let user = json!({ "uid": 1000, "gid": 1000, "additionalGids": [7] });
+    let bundle = sandbox.bundle("c").set("/process/user", user).args(["pause"]);
+    bundle.run_with(&["--detach"]).ok();
+    let id = |user: &[&str]| {
+        let words = ["exec"].iter().chain(user).chain(&["c", "/bin/probe", "id"]).copied().collect::<Vec<_>>();
+        sandbox.rt(words).ok().stdout()
+    };
+    assert!(
+        id(&["--user", "5"]).starts_with("uid=5,5,5,5 gid=1000,1000,1000,1000 groups=7"),
+        "{}",
+        id(&["--user", "5"])
+    );
+    let both = id(&["--user", "5:6", "--additional-gids", "8"]);
+    assert!(both.starts_with("uid=5,5,5,5 gid=6,6,6,6 groups=7,8"), "{both}");
+    bundle.delete_force().ok();
+}

@@ -1,7 +1,7 @@
 //! Mounts, devices, masked paths, the root itself. Each test that mounts runs under private and under shared
 //! propagation: in neither may anything appear outside the container.
 
-use rt_integration::{Bundle, Outcome, both};
+use rt_integration::{Bundle, Outcome, both, sandbox};
 use serde_json::json;
 use std::fs;
 
@@ -304,4 +304,19 @@ fn masks_cover_what_links_lead_to() {
         let out = bundle.args("seq cat /real/secret -- ls /real/dir -- cat /to-file -- echo end".split(' ')).run().ok();
         assert_eq!(out.stdout(), "end\n");
     });
+}
+
+/// Without a mount namespace the rootfs is entered by chroot(2), and nothing stays mounted on the host.
+#[test]
+fn without_a_mount_namespace_nothing_is_mounted() {
+    let sandbox = sandbox!();
+    let before = std::fs::read_to_string("/proc/thread-self/mountinfo").expect("mountinfo");
+    let bundle = sandbox.bundle("c").without_namespace("mount").args(["ls", "/bin"]).edit(|spec| {
+        spec["root"]["readonly"] = false.into();
+        spec["mounts"] = json!([]);
+        spec["linux"]["maskedPaths"] = json!([]);
+        spec["linux"]["readonlyPaths"] = json!([]);
+    });
+    assert!(bundle.run().ok().stdout().contains("probe"));
+    assert_eq!(std::fs::read_to_string("/proc/thread-self/mountinfo").expect("mountinfo"), before);
 }
