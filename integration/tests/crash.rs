@@ -176,3 +176,18 @@ fn a_directory_without_a_record() {
     }
     sandbox.bundle("c").run().ok();
 }
+
+/// A creator that waits for a hook for ever does not keep its container from being removed. Slow, since `delete` first
+/// waits as long as it would for any other command (10 s).
+#[test]
+fn a_hanging_creation_is_deleted_by_force() {
+    let sandbox = sandbox!();
+    let (bundle, begun, fifo) = blocked(&sandbox, "c");
+    let create = spawn(&sandbox, &bundle, "create");
+    drop(fs::read(&begun).expect("the hook has begun"));
+    bundle.delete_force().ok();
+    create.wait().expect(128 + libc::SIGKILL);
+    assert!(!sandbox.cgroup_dir("c").exists());
+    drop(File::options().write(true).open(&fifo).expect("the fifo"));
+    sandbox.bundle("c").args(["echo", "again"]).run().ok();
+}

@@ -3,7 +3,8 @@
 use super::{App, destroy};
 use crate::cli::DeleteArgs;
 use crate::host::Host;
-use crate::state::Status;
+use crate::state::{Directory, Status};
+use crate::sys::clone::pidfd_send_signal;
 use anyhow::{Result, bail};
 use std::os::fd::AsFd;
 
@@ -14,7 +15,14 @@ pub fn run(app: &App, args: &DeleteArgs) -> Result<u8> {
         Err(error) if args.force && error.to_string().contains("does not exist") => return Ok(0),
         Err(error) => return Err(error),
     };
-    dir.lock()?;
+    if let Err(error) = dir.lock() {
+        if !args.force {
+            return Err(error);
+        }
+        // Whoever holds it waits for a hook that hangs, and would for ever.
+        kill_holder(&dir)?;
+        dir.lock()?;
+    }
     let Some(record) = dir.read()? else {
         // Its maker died before it wrote down a single thing, and so had made nothing.
         dir.remove()?;
@@ -34,4 +42,15 @@ pub fn run(app: &App, args: &DeleteArgs) -> Result<u8> {
     destroy::kill_all(&record, init.as_ref().map(AsFd::as_fd), cgroup.as_ref())?;
     destroy::remove(&app.log, dir, &record, cgroup)?;
     Ok(0)
+}
+
+/// Kills what another command waits for: the container's init, or while there is none yet, its creator.
+fn kill_holder(dir: &Directory) -> Result<()> {
+    let host = Host::probe()?;
+    let record = dir.read()?;
+    let holder = record.as_ref().map(|record| record.init.as_ref().unwrap_or(&record.creator));
+    if let Some(alive) = holder.and_then(|identity| identity.alive(host.proc())) {
+        pidfd_send_signal(alive.as_fd(), libc::SIGKILL)?;
+    }
+    Ok(())
 }

@@ -275,7 +275,10 @@ pub fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let new = path.with_file_name(format!(".{name}"));
     std::fs::write(&new, pid.to_string()).during("pid-file", what)?;
-    Ok(std::fs::rename(&new, path).during("pid-file", what)?)
+    std::fs::rename(&new, path).during("pid-file", what).inspect_err(|_| {
+        let _ = std::fs::remove_file(&new);
+    })?;
+    Ok(())
 }
 
 /// What stands behind a clone3(2) that fails: a limit, or a right.
