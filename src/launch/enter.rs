@@ -11,7 +11,7 @@ use crate::confine::{self, ProcessPlan};
 use crate::fault::{During, Fault};
 use crate::host::Host;
 use crate::log::Log;
-use crate::namespaces::{self, KINDS, NamespacePlan};
+use crate::namespaces::{self, NamespacePlan};
 use crate::state::{Record, Status};
 use crate::sys::clone::{Child, Cloned, clone3, pidfd_send_signal, wait};
 use crate::sys::exec::exit_now;
@@ -22,7 +22,7 @@ use anyhow::Result;
 use nix::fcntl::{OFlag, openat};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::SigSet;
-use nix::sys::stat::{Mode, fstatat};
+use nix::sys::stat::Mode;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -50,7 +50,7 @@ pub fn enter(mut entry: Entry) -> Result<(Child, Option<OwnedFd>)> {
     let root = if entry.record.chrooted { Some(open_root(pid)?) } else { None };
     let page = FaultPage::inherited().during("clone", || "cannot map a shared page".to_owned())?;
     let (ours, theirs) = channel::pair().during("clone", || "cannot make a socket pair".to_owned())?;
-    let kinds = kinds(&entry, pid);
+    let kinds = namespaces::foreign(&entry.namespaces, pid, entry.host.proc());
     // Before any process of the container can see us, and inherited by the child (CVE-2016-9962).
     process::set_dumpable(false).during("process", || "cannot become undumpable".to_owned())?;
     // Whoever is born in the container's pid namespace can be seen there, with its root and its fds: so all is joined
@@ -125,18 +125,6 @@ fn join(init: &OwnedFd, kinds: u64) -> Result<(), Fault> {
     }
     setns(init, CloneFlags::from_bits_retain(kinds as i32))
         .during(STAGE, || "cannot join the container's namespaces".to_owned())
-}
-
-/// The namespaces of the container that are not ours. To join one's own user namespace is an error (setns(2)).
-fn kinds(entry: &Entry, pid: i32) -> u64 {
-    let listed = KINDS.iter().filter(|kind| entry.namespaces.has(kind.flag));
-    let inode = |name: &str| {
-        fstatat(entry.host.proc(), name, nix::fcntl::AtFlags::empty()).map(|stat| (stat.st_dev, stat.st_ino))
-    };
-    let differs = |kind: &&namespaces::Kind| {
-        kind.flag != namespaces::USER || inode(&format!("{pid}/ns/user")) != inode("self/ns/user")
-    };
-    listed.filter(differs).fold(0, |all, kind| all | kind.flag)
 }
 
 /// The cgroup that the process is born in: the container's, or init's own where the container has made sub-cgroups

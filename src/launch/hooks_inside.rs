@@ -20,14 +20,14 @@ pub fn run(plan: &Plan, record: &Record, init: &Child, proc: BorrowedFd) -> Resu
     }
     let what = || "cannot run createContainer hooks".to_owned();
     let state = record.for_hooks(Status::Creating, pid_inside(init, proc));
+    let kinds = namespaces::foreign(&plan.namespaces, init.pid.as_raw(), proc);
     let (from, to) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).during("hooks", what)?;
     let helper = match clone3(0, None).during("hooks", what)? {
         Cloned::Parent(helper) => helper,
         Cloned::Child => {
             // With the host's root still open to us, nothing inside may look into us.
             let _ = crate::sys::process::set_dumpable(false);
-            let joined =
-                setns(init.pidfd.as_fd(), CloneFlags::from_bits_retain(kinds(plan) as i32)).during("hooks", what);
+            let joined = setns(init.pidfd.as_fd(), CloneFlags::from_bits_retain(kinds as i32)).during("hooks", what);
             let rootfs = Some(plan.root.path.as_path());
             let joined = match plan.namespaces.has(namespaces::USER) {
                 true => joined.and_then(|()| super::init::become_root(false)),
@@ -49,15 +49,6 @@ pub fn run(plan: &Plan, record: &Record, init: &Child, proc: BorrowedFd) -> Resu
         (true, _) => Err(Fault::new("hooks", format!("{}: their helper was killed", what()))),
         (false, _) => Err(Fault::received(&told)),
     }
-}
-
-/// The namespaces of init that are not ours: to name our own user namespace would be an error.
-fn kinds(plan: &Plan) -> u64 {
-    namespaces::KINDS
-        .iter()
-        .map(|kind| kind.flag)
-        .filter(|flag| plan.namespaces.has(*flag))
-        .fold(0, |all, flag| all | flag)
 }
 
 /// Init's pid as its own pid namespace counts it: the last of `NSpid` (proc_pid_status(5)).

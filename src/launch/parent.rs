@@ -19,6 +19,7 @@ use crate::sys::exec::exit_now;
 use crate::sys::shared::FaultPage;
 use anyhow::Result;
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Pid;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -155,6 +156,15 @@ impl Making {
     }
 
     fn listen(&self) -> Result<Up> {
+        if let Some(joiner) = &self.joiner {
+            // A joiner that is killed after it made init, and before it said so, leaves init holding the channel.
+            let ends = |fd| PollFd::new(fd, PollFlags::POLLIN);
+            let mut fds = [ends(self.channel.as_fd()), ends(joiner.pidfd.as_fd())];
+            while poll(&mut fds, PollTimeout::NONE) == Err(Errno::EINTR) {}
+            if !fds[0].any().unwrap_or(false) {
+                return Ok(Up::Closed);
+            }
+        }
         Ok(self.channel.listen().during("channel", || "cannot hear the container's init".to_owned())?)
     }
 

@@ -1,13 +1,14 @@
 //! Joining namespaces that exist.
 
-use super::{Join, Kind, USER};
+use super::{Join, KINDS, Kind, NamespacePlan, USER};
 use crate::fault::{Fault, words};
 use crate::sys::mount::namespace_kind;
 use nix::errno::Errno;
+use nix::fcntl::AtFlags;
 use nix::fcntl::OFlag;
 use nix::sched::{CloneFlags, setns};
-use nix::sys::stat::{fstat, stat};
-use std::os::fd::{AsFd, OwnedFd};
+use nix::sys::stat::{fstat, fstatat, stat};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 const STAGE: &str = "namespaces";
 
@@ -50,6 +51,15 @@ fn open_one(join: &Join) -> Result<Option<Joined>, Fault> {
 fn same_as_ours(fd: &OwnedFd, kind: &Kind) -> bool {
     let own = stat(format!("/proc/self/ns/{}", kind.file).as_str());
     matches!((own, fstat(fd)), (Ok(own), Ok(other)) if (own.st_dev, own.st_ino) == (other.st_dev, other.st_ino))
+}
+
+/// The kinds of namespaces that the process `pid` of a container with this plan does not share with us. To join one's
+/// own user namespace is an error (setns(2)). `proc` is the host's /proc.
+pub fn foreign(plan: &NamespacePlan, pid: i32, proc: BorrowedFd) -> u64 {
+    let inode = |name: &str| fstatat(proc, name, AtFlags::empty()).map(|stat| (stat.st_dev, stat.st_ino));
+    let differs = |kind: &&Kind| kind.flag != USER || inode(&format!("{pid}/ns/user")) != inode("self/ns/user");
+    let listed = KINDS.iter().filter(|kind| plan.has(kind.flag));
+    listed.filter(differs).fold(0, |all, kind| all | kind.flag)
 }
 
 /// Joins all of `joins`.
