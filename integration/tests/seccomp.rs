@@ -110,3 +110,16 @@ fn a_start_that_fails_says_so() {
         bundle.delete().ok();
     }
 }
+
+/// Profiles name calls of every machine; those of others are nobody's concern.
+#[test]
+fn an_unknown_call_is_told_to_debuggers_only() {
+    let sandbox = sandbox!();
+    let profile = json!({ "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{ "names": ["riscv_hwprobe"], "action": "SCMP_ACT_ERRNO" }] });
+    let bundle = sandbox.bundle("c").set("/linux/seccomp", profile).args(["echo", "x"]);
+    assert_eq!(bundle.run().ok().stderr(), "");
+    bundle.write();
+    let debug = sandbox.rt(["--debug", "run", "--bundle", bundle.dir.to_str().expect("UTF-8"), "c"]).ok();
+    assert!(debug.stderr().contains("riscv_hwprobe"), "{}", debug.report());
+}

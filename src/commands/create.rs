@@ -72,6 +72,9 @@ pub fn make(app: &App, args: &CreateArgs, mode: Mode) -> Result<Made> {
     }
     let terminal = plan.process.as_ref().is_some_and(|process| process.terminal);
     terminal_rules(terminal, args.console_socket.as_deref(), mode != Mode::RunForeground)?;
+    for note in plan.process.iter().flat_map(|process| &process.notes) {
+        app.log.debug(|| note.clone());
+    }
     for warning in &warnings {
         app.log.warn(warning);
     }

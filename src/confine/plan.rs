@@ -41,6 +41,8 @@ pub struct ProcessPlan {
     /// Whether the process may still look into a file and send a message after the filter is loaded, to say why execve
     /// failed.
     pub may_speak: bool,
+    /// What only `--debug` tells: system calls of the filter that nobody knows here.
+    pub notes: Vec<String>,
 }
 
 /// runc's umask where the configuration names none; images rely on it.
@@ -92,8 +94,9 @@ pub fn plan(
     {
         bail!("process.oomScoreAdj: {score} is not in -1000..1000");
     }
+    let mut notes = Vec::new();
     let seccomp = match linux.and_then(|linux| linux.seccomp().as_ref()) {
-        Some(profile) => Some(seccomp::compile(profile, warnings).context("linux.seccomp")?),
+        Some(profile) => Some(seccomp::compile(profile, &mut notes).context("linux.seccomp")?),
         None => None,
     };
     // Beside a helper thread nothing that takes a lock of the C library is safe to call under the filter.
@@ -102,6 +105,7 @@ pub fn plan(
         .is_none_or(|filter| filter.notify.is_none() && seccomp::blocked(filter, &EXPLAINING).is_none());
     let plan = ProcessPlan {
         may_speak,
+        notes,
         env: environment(process.env().as_deref().unwrap_or_default(), warnings)?,
         args,
         cwd: cwd.clone(),
