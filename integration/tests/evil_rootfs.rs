@@ -167,8 +167,8 @@ fn a_working_directory_that_is_a_link_stays_inside() {
     both(|sandbox| {
         let canary = Canary::new(sandbox);
         let target = canary.dir.join("made");
-        let bundle = sandbox.bundle("c").plant_link("/work", target.to_str().expect("UTF-8"));
-        let bundle = bundle.set("/root/readonly", false).set("/process/cwd", "/work/deep");
+        let bundle = sandbox.bundle("c").plant_link("/srv", target.to_str().expect("UTF-8"));
+        let bundle = bundle.set("/root/readonly", false).set("/process/cwd", "/srv/deep");
         let out = bundle.args(["cwd"]).run().ok();
         assert_eq!(out.stdout(), format!("{}/deep\n", target.display()));
         canary.is_unchanged("cwd", &out);
