@@ -6,10 +6,11 @@
 
 use super::channel::{Channel, Down, Up};
 use crate::fault::{During, Fault};
+use crate::host::Host;
 use crate::namespaces::{self, Joined, NamespacePlan};
 use crate::sys::clone::{Cloned, clone3};
+use crate::sys::process::set_dumpable;
 use nix::sched::{CloneFlags, unshare};
-use std::os::fd::BorrowedFd;
 
 const STAGE: &str = "namespaces";
 
@@ -43,7 +44,7 @@ pub fn run(
     plan: &NamespacePlan,
     joins: &[Joined],
     split: &Split,
-    proc: BorrowedFd,
+    host: &Host,
 ) -> Result<Option<()>, Fault> {
     namespaces::join(joins)?;
     if split.joiner & namespaces::USER != 0 {
@@ -56,8 +57,12 @@ pub fn run(
     if !plan.offsets.is_empty() {
         unshare(CloneFlags::from_bits_retain(namespaces::TIME as i32))
             .during(STAGE, || "cannot make a time namespace".to_owned())?;
-        crate::proc::write(proc, "self/timens_offsets", plan.offsets.as_bytes())
+        crate::proc::write(host.proc(), "self/timens_offsets", plan.offsets.as_bytes())
             .during(STAGE, || "linux.timeOffsets: cannot be set".to_owned())?;
+    }
+    if host.privileged {
+        // Init is seen in a joined pid namespace from its clone on, with the host's root still open to it.
+        set_dumpable(false).during(STAGE, || "cannot become undumpable".to_owned())?;
     }
     // Born in the joiner's cgroup, which is the container's.
     match clone3(split.init | libc::CLONE_PARENT as u64, None)

@@ -90,7 +90,7 @@ impl Making {
             Cloned::Child => {
                 drop(ours);
                 let left = if split.needed {
-                    match joiner::run(&theirs, &plan.namespaces, &joins, &split, site.host.proc()) {
+                    match joiner::run(&theirs, &plan.namespaces, &joins, &split, site.host) {
                         Ok(Some(())) => &[],
                         Ok(None) => exit_now(0),
                         Err(fault) => {
