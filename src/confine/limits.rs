@@ -18,23 +18,29 @@ struct Row {
     name: &'static str,
 }
 
+// glibc has these as u32, musl as i32.
+#[allow(clippy::unnecessary_cast)]
 const TABLE: [Row; 16] = [
-    Row { kind: PosixRlimitType::RlimitAs, resource: libc::RLIMIT_AS, name: "RLIMIT_AS" },
-    Row { kind: PosixRlimitType::RlimitCore, resource: libc::RLIMIT_CORE, name: "RLIMIT_CORE" },
-    Row { kind: PosixRlimitType::RlimitCpu, resource: libc::RLIMIT_CPU, name: "RLIMIT_CPU" },
-    Row { kind: PosixRlimitType::RlimitData, resource: libc::RLIMIT_DATA, name: "RLIMIT_DATA" },
-    Row { kind: PosixRlimitType::RlimitFsize, resource: libc::RLIMIT_FSIZE, name: "RLIMIT_FSIZE" },
-    Row { kind: PosixRlimitType::RlimitLocks, resource: libc::RLIMIT_LOCKS, name: "RLIMIT_LOCKS" },
-    Row { kind: PosixRlimitType::RlimitMemlock, resource: libc::RLIMIT_MEMLOCK, name: "RLIMIT_MEMLOCK" },
-    Row { kind: PosixRlimitType::RlimitMsgqueue, resource: libc::RLIMIT_MSGQUEUE, name: "RLIMIT_MSGQUEUE" },
-    Row { kind: PosixRlimitType::RlimitNice, resource: libc::RLIMIT_NICE, name: "RLIMIT_NICE" },
-    Row { kind: PosixRlimitType::RlimitNofile, resource: libc::RLIMIT_NOFILE, name: "RLIMIT_NOFILE" },
-    Row { kind: PosixRlimitType::RlimitNproc, resource: libc::RLIMIT_NPROC, name: "RLIMIT_NPROC" },
-    Row { kind: PosixRlimitType::RlimitRss, resource: libc::RLIMIT_RSS, name: "RLIMIT_RSS" },
-    Row { kind: PosixRlimitType::RlimitRtprio, resource: libc::RLIMIT_RTPRIO, name: "RLIMIT_RTPRIO" },
-    Row { kind: PosixRlimitType::RlimitRttime, resource: libc::RLIMIT_RTTIME, name: "RLIMIT_RTTIME" },
-    Row { kind: PosixRlimitType::RlimitSigpending, resource: libc::RLIMIT_SIGPENDING, name: "RLIMIT_SIGPENDING" },
-    Row { kind: PosixRlimitType::RlimitStack, resource: libc::RLIMIT_STACK, name: "RLIMIT_STACK" },
+    Row { kind: PosixRlimitType::RlimitAs, resource: libc::RLIMIT_AS as i32, name: "RLIMIT_AS" },
+    Row { kind: PosixRlimitType::RlimitCore, resource: libc::RLIMIT_CORE as i32, name: "RLIMIT_CORE" },
+    Row { kind: PosixRlimitType::RlimitCpu, resource: libc::RLIMIT_CPU as i32, name: "RLIMIT_CPU" },
+    Row { kind: PosixRlimitType::RlimitData, resource: libc::RLIMIT_DATA as i32, name: "RLIMIT_DATA" },
+    Row { kind: PosixRlimitType::RlimitFsize, resource: libc::RLIMIT_FSIZE as i32, name: "RLIMIT_FSIZE" },
+    Row { kind: PosixRlimitType::RlimitLocks, resource: libc::RLIMIT_LOCKS as i32, name: "RLIMIT_LOCKS" },
+    Row { kind: PosixRlimitType::RlimitMemlock, resource: libc::RLIMIT_MEMLOCK as i32, name: "RLIMIT_MEMLOCK" },
+    Row { kind: PosixRlimitType::RlimitMsgqueue, resource: libc::RLIMIT_MSGQUEUE as i32, name: "RLIMIT_MSGQUEUE" },
+    Row { kind: PosixRlimitType::RlimitNice, resource: libc::RLIMIT_NICE as i32, name: "RLIMIT_NICE" },
+    Row { kind: PosixRlimitType::RlimitNofile, resource: libc::RLIMIT_NOFILE as i32, name: "RLIMIT_NOFILE" },
+    Row { kind: PosixRlimitType::RlimitNproc, resource: libc::RLIMIT_NPROC as i32, name: "RLIMIT_NPROC" },
+    Row { kind: PosixRlimitType::RlimitRss, resource: libc::RLIMIT_RSS as i32, name: "RLIMIT_RSS" },
+    Row { kind: PosixRlimitType::RlimitRtprio, resource: libc::RLIMIT_RTPRIO as i32, name: "RLIMIT_RTPRIO" },
+    Row { kind: PosixRlimitType::RlimitRttime, resource: libc::RLIMIT_RTTIME as i32, name: "RLIMIT_RTTIME" },
+    Row {
+        kind: PosixRlimitType::RlimitSigpending,
+        resource: libc::RLIMIT_SIGPENDING as i32,
+        name: "RLIMIT_SIGPENDING",
+    },
+    Row { kind: PosixRlimitType::RlimitStack, resource: libc::RLIMIT_STACK as i32, name: "RLIMIT_STACK" },
 ];
 
 /// Plans `process.rlimits`: "If rlimits contains duplicated entries with same type, the runtime MUST generate an
