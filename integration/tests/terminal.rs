@@ -139,6 +139,8 @@ fn a_resize_reaches_the_container() {
     let running = sandbox.spawn_as_is(call);
     let mut seen = String::new();
     pty::read_until(&master, &mut seen, "0 tty 30x90").expect("the size at first");
+    // A signal that nobody waits for yet is lost: by default WINCH is ignored.
+    pty::read_until(&master, &mut seen, "ready").expect("the trap");
     pty::resize(&master, 31, 91).expect("resize");
     running.signal(libc::SIGWINCH);
     pty::read_until(&master, &mut seen, "0 tty 31x91").expect("the size after");
