@@ -1,7 +1,7 @@
 //! An open cgroup: what can be asked of it and done to it.
 
 use std::ffi::CString;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -199,12 +199,6 @@ impl Cgroup {
 impl AsFd for Cgroup {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.dir.as_fd()
-    }
-}
-
-impl AsRawFd for Cgroup {
-    fn as_raw_fd(&self) -> i32 {
-        self.dir.as_raw_fd()
     }
 }
 

@@ -11,7 +11,6 @@ use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
 use std::time::Duration;
 
 /// How long killed processes may take to be gone.
@@ -103,11 +102,6 @@ pub fn unmake_cgroup(log: &Log, cgroup: Option<Cgroup>) {
     if let Err(error) = result {
         log.warn(&format!("{error:#}"));
     }
-}
-
-/// The working directory of hooks that run in rt's own namespaces.
-pub fn bundle_of(record: &Record) -> Option<&Path> {
-    Some(record.bundle.as_path())
 }
 
 /// Kills and removes: what `run` does when something fails after the program has started.

@@ -98,5 +98,5 @@ pub fn poststart(dir: &Directory, record: &Record) -> Result<()> {
     let pid = record.init.as_ref().map_or(0, |init| init.pid);
     let state = record.for_hooks(Status::Running, pid);
     let plans = hooks::plan(&spec)?;
-    Ok(hooks::run(&plans.poststart, "poststart", &state, destroy::bundle_of(record), &|| Ok(()))?)
+    Ok(hooks::run(&plans.poststart, "poststart", &state, Some(record.bundle.as_path()), &|| Ok(()))?)
 }
