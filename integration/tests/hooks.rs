@@ -64,6 +64,18 @@ fn a_hook_gets_the_state_and_its_own_environment() {
 }
 
 #[test]
+fn prestart_is_told_of_a_created_container() {
+    let sandbox = sandbox!();
+    let state = sandbox.dir().join("state-seen");
+    let hook = json!({ "path": "/bin/sh", "args": ["sh", "-c", format!("cat > {}", state.display())], "env": ["PATH=/usr/bin:/bin"] });
+    let bundle = sandbox.bundle("c").set("/hooks/prestart/-", hook);
+    bundle.create().ok();
+    let seen: Value = serde_json::from_slice(&fs::read(state).expect("the state")).expect("JSON");
+    assert_eq!((&seen["status"], &seen["pid"]), (&json!("created"), &json!(bundle.pid())));
+    bundle.delete_force().ok();
+}
+
+#[test]
 fn what_a_failure_does() {
     let sandbox = sandbox!();
     let failing =

@@ -235,3 +235,16 @@ fn spec_writes_something_that_runs() {
     let bundle = bundle.raw_config(spec.to_string());
     assert!(!bundle.run().ok().stdout().is_empty());
 }
+
+#[test]
+fn a_container_without_a_process_can_only_be_created() {
+    let sandbox = sandbox!();
+    let bundle = sandbox.bundle("c").edit(|spec| drop(spec.as_object_mut().expect("an object").remove("process")));
+    bundle.create().ok();
+    assert_eq!(bundle.status(), "created");
+    let started = bundle.start().ok();
+    assert!(started.stderr().contains("process: is required to start a container"), "{}", started.report());
+    bundle.wait_stopped();
+    bundle.delete().ok();
+    bundle.run().fails_with("process: is required");
+}

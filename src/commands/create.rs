@@ -8,6 +8,7 @@ use crate::fault::During;
 use crate::host::Host;
 use crate::launch::{Outlets, Site, launch};
 use crate::plan::{self, Facts, Options, Plan};
+use crate::rootfs::on_host;
 use crate::spec::{self, Config};
 use crate::state::{Directory, Identity, Record};
 use crate::sys::clone::Child;
@@ -67,8 +68,10 @@ pub fn make(app: &App, args: &CreateArgs, mode: Mode) -> Result<Made> {
     let facts = facts(&config, &host, hierarchy.as_ref(), options.manager)?;
     let mut warnings = config.warnings.clone();
     let mut plan = plan::plan(&config, options, &facts, &mut warnings)?;
-    if let Some(process) = &mut plan.process {
-        preserved.announce(process);
+    match &mut plan.process {
+        Some(process) => preserved.announce(process),
+        None if mode != Mode::Create => bail!("process: is required to run a container"),
+        None => {}
     }
     let terminal = plan.process.as_ref().is_some_and(|process| process.terminal);
     terminal_rules(terminal, args.console_socket.as_deref(), mode != Mode::RunForeground)?;
@@ -159,6 +162,7 @@ fn first_record(plan: &Plan, host: &Host) -> Result<Record> {
         program: plan.process.as_ref().map(|p| p.args[0].to_string_lossy().into_owned()).unwrap_or_default(),
         own_pids: plan.namespaces.makes(crate::namespaces::PID),
         chrooted: plan.enter != crate::rootfs::Enter::Pivot,
+        rootfs_base: plan.root.on_host.then(|| on_host::lies_on(&plan.root.path)).transpose()?,
         notify: plan.process.as_ref().and_then(|process| process.seccomp.as_ref()?.notify.clone()),
         keyring: plan.process.as_ref().is_some_and(|process| process.keyring.is_some()),
         annotations: plan.annotations.clone(),

@@ -4,6 +4,7 @@ use crate::cgroups::{self, Cgroup};
 use crate::hooks;
 use crate::log::Log;
 use crate::plan::Plan;
+use crate::rootfs::on_host;
 use crate::spec::load::parse_spec;
 use crate::state::{Directory, Record, Status};
 use crate::sys::clone::pidfd_send_signal;
@@ -56,12 +57,18 @@ pub fn remove(log: &Log, dir: Directory, record: &Record, cgroup: Option<Cgroup>
     if let Some(cgroup) = cgroup {
         cgroup.remove(KILL_WAIT)?;
     }
+    unmount(record)?;
     let config = if record.poststop { dir.config().ok() } else { None };
     dir.remove()?;
     if let Some(config) = config {
         poststop(log, record, &config);
     }
     Ok(())
+}
+
+/// Takes the container's mounts away where they lie in our own mount namespace.
+fn unmount(record: &Record) -> Result<()> {
+    record.rootfs_base.map_or(Ok(()), |base| on_host::detach(&record.rootfs, base))
 }
 
 /// A poststop hook that fails is only a warning, and the others still run (runtime.md, "Lifecycle").
@@ -86,6 +93,9 @@ fn run_poststop(log: &Log, record: &Record, hooks: &[hooks::HookPlan]) {
 /// After a failed create: init is dead already, and so what is left is the directory and the poststop hooks.
 pub fn unmake(log: &Log, plan: &Plan, dir: Directory) {
     let record = dir.read().ok().flatten();
+    if let Some(Err(error)) = record.as_ref().map(unmount) {
+        log.warn(&format!("{error:#}"));
+    }
     if let Err(error) = dir.remove() {
         log.debug(|| format!("{error:#}"));
     }

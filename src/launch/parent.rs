@@ -201,9 +201,11 @@ impl Making {
     fn hooks_before_pivot(&self, site: &Site) -> Result<()> {
         let Some(init) = &self.init else { return Ok(()) };
         let hooks = &site.plan.hooks;
-        let state = site.record.for_hooks(Status::Creating, init.pid.as_raw());
         let bundle = Some(site.plan.bundle.as_path());
-        crate::hooks::run(&hooks.prestart, "prestart", &state, bundle, &|| Ok(()))?;
+        // prestart is from a time when it ran at `start`; what was written for it expects a container that is created.
+        let state = |status| site.record.for_hooks(status, init.pid.as_raw());
+        crate::hooks::run(&hooks.prestart, "prestart", &state(Status::Created), bundle, &|| Ok(()))?;
+        let state = state(Status::Creating);
         crate::hooks::run(&hooks.create_runtime, "createRuntime", &state, bundle, &|| Ok(()))?;
         Ok(hooks_inside::run(site.plan, &site.record, init, site.host.proc())?)
     }

@@ -76,12 +76,17 @@ impl<'a> Rootfs<'a> {
             let slave = MountAttr { propagation: libc::MS_SLAVE, ..MountAttr::default() };
             mount_setattr(&host, true, &slave).during(STAGE, || "cannot make / a slave of the host's".to_owned())?;
         }
-        if enter == Enter::Chroot {
+        if enter == Enter::Chroot && !plan.on_host {
             // A mount in a namespace that is not ours would outlive the container.
             return Ok(Rootfs { plan, root: place, late: Vec::new() });
         }
         let root = sources.rootfs.try_clone().during(STAGE, || "cannot keep the rootfs open".to_owned())?;
         move_mount(&root, &place).during("rootfs", || format!("cannot attach the rootfs {}", plan.path.display()))?;
+        if plan.on_host {
+            // Attached to a shared mount it has become shared, too; what is mounted in it is nobody else's affair.
+            let private = MountAttr { propagation: libc::MS_PRIVATE, ..MountAttr::default() };
+            mount_setattr(&root, true, &private).during(STAGE, || "cannot make the rootfs private".to_owned())?;
+        }
         Ok(Rootfs { plan, root, late: Vec::new() })
     }
 
@@ -104,7 +109,7 @@ impl<'a> Rootfs<'a> {
     /// Makes the device nodes.
     pub fn make_devices(&mut self) -> Result<(), Fault> {
         let plan = self.plan;
-        if plan.private {
+        if plan.arranged {
             devices::make(&plan.devices, self.root.as_fd(), plan.bind_devices, plan.fill_dev)?;
         }
         Ok(())

@@ -8,6 +8,7 @@ mod copyup;
 mod cover;
 mod devices;
 mod mount;
+pub mod on_host;
 pub mod options;
 mod plan;
 mod resolve;

@@ -16,8 +16,10 @@ pub struct RootPlan {
     pub readonly: bool,
     /// `MS_SHARED`, `MS_SLAVE`, … and whether recursively; applied after the pivot.
     pub propagation: Option<(u64, bool)>,
-    /// Whether the container has a mount namespace of its own to arrange.
-    pub private: bool,
+    /// Whether there is anything to arrange: in a mount namespace apart from ours, or `on_host`.
+    pub arranged: bool,
+    /// The container has no mount namespace of its own: its mounts lie in ours, over the rootfs' own path.
+    pub on_host: bool,
     pub mounts: Vec<MountPlan>,
     /// Device nodes and links below `/dev`, unless the config brings a `/dev` of its own by a bind mount.
     pub fill_dev: bool,
@@ -70,10 +72,6 @@ pub fn plan(spec: &Spec, bundle: &Path, private: bool, user_namespace: bool) -> 
     }
     let linux = spec.linux().as_ref();
     let mounts = spec.mounts().as_deref().unwrap_or_default();
-    if let (false, Some(mount)) = (private, mounts.first()) {
-        let at = mount.destination().display();
-        bail!("mounts[0] {at}: nothing can be mounted without a mount namespace (linux.namespaces lacks \"mount\")");
-    }
     let planned = mounts.iter().enumerate().map(|(i, mount)| plan_mount(i, mount, bundle));
     let mounts = planned.collect::<Result<Vec<_>>>()?;
     let own_dev = mounts.iter().any(|m| m.destination == Path::new("/dev") && matches!(m.source, Source::Bind { .. }));
@@ -84,13 +82,17 @@ pub fn plan(spec: &Spec, bundle: &Path, private: bool, user_namespace: bool) -> 
         }
         list.iter().enumerate().map(|(i, path)| absolute(path, &format!("linux.{name}[{i}]"))).collect()
     };
+    let readonly = root.readonly().unwrap_or(false);
+    let on_host = !private && (readonly || !mounts.is_empty());
+    let arranged = private || on_host;
     Ok(RootPlan {
         path: bundle.join(root.path()),
-        readonly: root.readonly().unwrap_or(false),
+        readonly,
         propagation: linux.and_then(|l| l.rootfs_propagation().as_deref()).map(propagation).transpose()?.flatten(),
-        private,
+        arranged,
+        on_host,
         mounts,
-        fill_dev: private && !own_dev,
+        fill_dev: arranged && !own_dev,
         devices: devices::plan(linux.and_then(|l| l.devices().as_deref()).unwrap_or_default())?,
         masked: paths(linux.and_then(|l| l.masked_paths().as_ref()), "maskedPaths")?,
         readonly_paths: paths(linux.and_then(|l| l.readonly_paths().as_ref()), "readonlyPaths")?,

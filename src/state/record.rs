@@ -52,6 +52,9 @@ pub struct Record {
     /// Whether init was moved into its root with chroot(2): joining its mount namespace is then not enough.
     #[serde(default, skip_serializing_if = "is_false")]
     pub chrooted: bool,
+    /// Where the container's mounts lie in its maker's mount namespace: the mount below them (`rootfs::on_host`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rootfs_base: Option<u64>,
     /// Whether the container has a session keyring of its own.
     #[serde(default, skip_serializing_if = "is_false")]
     pub keyring: bool,

@@ -123,3 +123,13 @@ pub fn descriptor_flags(number: i32) -> nix::Result<i32> {
     // SAFETY: integers only; what is open under this number is not touched.
     nix::errno::Errno::result(unsafe { libc::fcntl(number, libc::F_GETFD) })
 }
+
+/// The id of the mount that `file` lies on (`STATX_MNT_ID`, statx(2)).
+pub fn mount_id(file: impl AsFd) -> nix::Result<u64> {
+    // SAFETY: all zeroes is a valid statx.
+    let mut found: libc::statx = unsafe { std::mem::zeroed() };
+    let (fd, at) = (file.as_fd().as_raw_fd(), libc::AT_EMPTY_PATH);
+    // SAFETY: the path is a terminated string, and `found` is a statx for the kernel to fill.
+    check(unsafe { libc::statx(fd, c"".as_ptr(), at, libc::STATX_MNT_ID, &mut found) }.into())?;
+    Ok(found.stx_mnt_id)
+}
