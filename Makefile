@@ -25,7 +25,7 @@ FISHDIR = $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 # Each test is one thread that waits for processes most of the time; more than this only makes kernel waits longer.
 TEST_THREADS ?= $(shell nproc)
 
-.PHONY: help demo build test lint bench man completions install uninstall clean linker busybox strace
+.PHONY: help demo build test lint bench validation man completions install uninstall clean linker busybox strace
 
 help:
 	@echo 'make demo       build rt and run a container that says what it sees'
@@ -33,6 +33,7 @@ help:
 	@echo 'make test       unit tests, then black-box tests of the built binary (as root for all of them)'
 	@echo 'make lint       formatting and clippy'
 	@echo 'make bench      time rt and the runtimes installed beside it (as root; ROUNDS=N)'
+	@echo 'make validation  run the OCI validation suite (RT_VALIDATION_SUITE: its folder, built)'
 	@echo 'make install    binary, man pages and completions below PREFIX ($(PREFIX)), DESTDIR in front'
 	@echo 'make uninstall  remove these'
 	@echo 'make completions  regenerate the checked-in completion scripts'
@@ -102,6 +103,10 @@ lint:
 bench: build
 	cargo build --target $(TRIPLE) -p rt-integration --bins
 	@RT_BIN="$$PWD/$(RT)" RT_PROBE="$$PWD/$(PROBE)" target/$(TRIPLE)/debug/bench $(ROUNDS)
+
+# RT_VALIDATION_SUITE names the folder of a built copy of the OCI validation suite.
+validation: build
+	cargo run -q --target $(TRIPLE) -p rt-integration --bin validation
 
 man: linker
 	@if command -v cargo >/dev/null; then cargo run -q --target $(TRIPLE) -p rt-integration --bin docs -- man target/man; \

@@ -15,6 +15,7 @@ mod freezer;
 mod hierarchy;
 mod plan;
 mod remove;
+pub mod resctrl;
 mod resources;
 mod tree;
 

@@ -2,9 +2,9 @@
 
 use super::preserved::Preserved;
 use super::{App, destroy};
-use crate::cgroups::{self, Cgroup, Hierarchy};
+use crate::cgroups::{self, Cgroup, Hierarchy, resctrl};
 use crate::cli::CreateArgs;
-use crate::fault::During;
+use crate::fault::{During, Fault};
 use crate::host::Host;
 use crate::launch::{Outlets, Site, launch};
 use crate::plan::{self, Facts, Options, Plan};
@@ -114,7 +114,12 @@ fn furnish(
     if let Some((hierarchy, cgroup)) = planned {
         record.cgroup_planned = Cgroup::missing(hierarchy, cgroup);
     }
+    let rdt = plan.rdt.as_ref().map(|rdt| Ok::<_, Fault>((rdt, rdt.survey()?))).transpose()?;
+    record.rdt = rdt.as_ref().map(|(_, groups)| groups.clone());
     dir.write(&record)?;
+    if let Some((rdt, groups)) = &rdt {
+        rdt.make(groups)?;
+    }
     dir.write_config(&config.text)?;
     let cgroup = match planned {
         Some((hierarchy, cgroup)) => Cgroup::create(hierarchy, cgroup, app.rootless(host))?,
@@ -155,6 +160,7 @@ fn first_record(plan: &Plan, host: &Host) -> Result<Record> {
         init: None,
         cgroup: None,
         cgroup_planned: Vec::new(),
+        rdt: None,
         poststart: !plan.hooks.poststart.is_empty(),
         poststop: !plan.hooks.poststop.is_empty(),
         no_process: plan.process.is_none(),
@@ -195,6 +201,7 @@ pub fn facts(config: &Config, host: &Host, hierarchy: Option<&Hierarchy>, manage
         has_cgroups: hierarchy.is_some(),
         apparmor: process.is_some_and(|process| process.apparmor_profile().is_some()) && host.apparmor(),
         selinux: process.is_some_and(|process| process.selinux_label().is_some()) && host.selinux(),
+        resctrl: linux.and_then(|linux| linux.intel_rdt().as_ref()).map_or(Ok(None), |_| resctrl::mounted())?,
         privileged: host.privileged,
         in_user_namespace: host.in_user_namespace(),
     })

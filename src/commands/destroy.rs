@@ -58,6 +58,9 @@ pub fn remove(log: &Log, dir: Directory, record: &Record, cgroup: Option<Cgroup>
         cgroup.remove(KILL_WAIT)?;
     }
     unmount(record)?;
+    if let Some(rdt) = &record.rdt {
+        rdt.remove(record.init.is_some())?;
+    }
     let config = if record.poststop { dir.config().ok() } else { None };
     dir.remove()?;
     if let Some(config) = config {
@@ -95,6 +98,9 @@ pub fn unmake(log: &Log, plan: &Plan, dir: Directory) {
     let record = dir.read().ok().flatten();
     if let Some(Err(error)) = record.as_ref().map(unmount) {
         log.warn(&format!("{error:#}"));
+    }
+    if let Some(Err(fault)) = record.as_ref().and_then(|record| record.rdt.as_ref()).map(|rdt| rdt.remove(false)) {
+        log.warn(&fault.to_string());
     }
     if let Err(error) = dir.remove() {
         log.debug(|| format!("{error:#}"));

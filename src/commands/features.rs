@@ -63,7 +63,7 @@ fn linux() -> Value {
         },
         "apparmor": {"enabled": true},
         "selinux": {"enabled": true},
-        "intelRdt": {"enabled": false},
+        "intelRdt": {"enabled": true, "schemata": true, "monitoring": true},
         "mountExtensions": {"idmap": {"enabled": false}},
         "netDevices": {"enabled": false},
     })

@@ -83,6 +83,9 @@ pub fn enter(mut entry: Entry) -> Result<(Child, Option<OwnedFd>)> {
         if let Some(score) = entry.plan.oom_score_adj {
             set_oom_score(entry.host, entry.log, child.pid, score)?;
         }
+        if let Some(rdt) = &entry.record.rdt {
+            rdt.assign(child.pid.as_raw())?;
+        }
         attend(&mut entry, &ours, &page, &child)
     });
     match attended {

@@ -137,6 +137,9 @@ impl Making {
         if let Some(score) = plan.process.as_ref().and_then(|process| process.oom_score_adj) {
             set_oom_score(site.host, site.log, init.pid, score)?;
         }
+        if let Some(rdt) = &site.record.rdt {
+            rdt.assign(init.pid.as_raw())?;
+        }
         if self.split.init & namespaces::USER != 0 {
             self.map(site, init)?;
         }

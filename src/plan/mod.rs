@@ -3,7 +3,7 @@
 
 mod sysctl;
 
-use crate::cgroups::{self, CgroupPlan};
+use crate::cgroups::{self, CgroupPlan, resctrl};
 use crate::confine::{self, ProcessPlan};
 use crate::hooks::{self, HookPlans};
 use crate::namespaces::{self, NamespacePlan};
@@ -32,6 +32,8 @@ pub struct Facts {
     pub has_cgroups: bool,
     pub apparmor: bool,
     pub selinux: bool,
+    /// Where the resctrl filesystem is mounted; looked for only where `linux.intelRdt` is set.
+    pub resctrl: Option<PathBuf>,
     pub privileged: bool,
     /// We live in a user namespace other than the host's first.
     pub in_user_namespace: bool,
@@ -50,6 +52,7 @@ pub struct Plan {
     /// Absent where the configuration has no process: such a container can be created, but not started.
     pub process: Option<ProcessPlan>,
     pub cgroup: Option<CgroupPlan>,
+    pub rdt: Option<resctrl::RdtPlan>,
     pub hooks: HookPlans,
     pub hostname: Option<String>,
     pub domainname: Option<String>,
@@ -77,6 +80,8 @@ pub fn plan(config: &Config, options: Options, facts: &Facts, warnings: &mut Vec
         mapped(&namespaces, process)?;
     }
     let sysctls = sysctl::plan(linux.and_then(|linux| linux.sysctl().as_ref()), &namespaces)?;
+    let rdt = linux.and_then(|linux| linux.intel_rdt().as_ref());
+    let rdt = rdt.map(|rdt| resctrl::plan(rdt, &options.id, facts.resctrl.as_deref())).transpose()?;
     let named = |name: &Option<String>, field: &str| uts_name(name, field, &namespaces);
     Ok(Plan {
         enter: enter(&namespaces, options.no_pivot),
@@ -92,6 +97,7 @@ pub fn plan(config: &Config, options: Options, facts: &Facts, warnings: &mut Vec
         namespaces,
         root,
         process,
+        rdt,
         sysctls,
     })
 }

@@ -32,6 +32,9 @@ pub struct Record {
     /// The cgroup directories about to be made, outermost first, until `cgroup` says what came of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cgroup_planned: Vec<PathBuf>,
+    /// Its groups of the resctrl filesystem.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rdt: Option<cgroups::resctrl::Record>,
     /// Which kinds of hooks later commands have to run, so that they need not parse the configuration.
     #[serde(default, skip_serializing_if = "is_false")]
     pub poststart: bool,
