@@ -2,9 +2,10 @@
 
 use super::devices::{self, DevicePlan};
 use super::options::{self, Options};
+use crate::spec::{Code, Finding, Findings, at};
 use crate::sys::mount::MOUNT_ATTR_RDONLY;
 use anyhow::{Context, Result, bail};
-use oci_spec::runtime::{Mount, Spec};
+use oci_spec::runtime::{Mount, Root, Spec};
 use std::ffi::CString;
 use std::path::{Component, Path, PathBuf};
 
@@ -59,52 +60,64 @@ impl MountPlan {
     }
 }
 
-/// Plans the root filesystem of `spec`.
-pub fn plan(spec: &Spec, bundle: &Path, private: bool, user_namespace: bool) -> Result<RootPlan> {
-    let root = spec.root().as_ref().context("root: is required on Linux")?;
+/// Plans the root filesystem of `spec`: what is right of it.
+pub fn plan(spec: &Spec, bundle: &Path, private: bool, user_namespace: bool, findings: &mut Findings) -> RootPlan {
+    let root = spec.root().as_ref();
+    let path = findings.keep(Code::Root, root.context("root: is required on Linux").and_then(root_path));
+    let linux = spec.linux().as_ref();
+    let mounts = spec.mounts().as_deref().unwrap_or_default();
+    if let (false, Some(mount)) = (private, mounts.first()) {
+        let name = mount.destination().display();
+        let text = format!("mounts[0] {name}: nothing can be mounted without a mount namespace");
+        let finding = Finding::phrase(Code::NamespaceMissing, at("mounts[0]"), text);
+        findings.add(finding.remedy("linux.namespaces lacks \"mount\""));
+    }
+    let planned = mounts.iter().enumerate().map(|(i, mount)| plan_mount(i, mount, bundle));
+    let mounts = findings.keep_all(Code::Mount, planned);
+    let own_dev = mounts.iter().any(|m| m.destination == Path::new("/dev") && matches!(m.source, Source::Bind { .. }));
+    let named = linux.and_then(|l| l.rootfs_propagation().as_deref()).map(propagation).transpose();
+    RootPlan {
+        path: bundle.join(path.unwrap_or(Path::new(""))),
+        readonly: root.and_then(|root| root.readonly()).unwrap_or(false),
+        propagation: findings.keep(Code::Invalid, named).flatten().flatten(),
+        private,
+        mounts,
+        fill_dev: private && !own_dev,
+        devices: devices::plan(linux.and_then(|l| l.devices().as_deref()).unwrap_or_default(), findings),
+        masked: paths(linux.and_then(|l| l.masked_paths().as_ref()), "maskedPaths", private, findings),
+        readonly_paths: paths(linux.and_then(|l| l.readonly_paths().as_ref()), "readonlyPaths", private, findings),
+        bind_devices: user_namespace,
+    }
+}
+
+fn root_path(root: &Root) -> Result<&Path> {
     if root.path().as_os_str().is_empty() {
         bail!("root.path: is empty");
     }
     if root.path().as_os_str().as_encoded_bytes().contains(&0) {
         bail!("root.path: contains a NUL byte");
     }
-    let linux = spec.linux().as_ref();
-    let mounts = spec.mounts().as_deref().unwrap_or_default();
-    if let (false, Some(mount)) = (private, mounts.first()) {
-        let at = mount.destination().display();
-        bail!("mounts[0] {at}: nothing can be mounted without a mount namespace (linux.namespaces lacks \"mount\")");
-    }
-    let planned = mounts.iter().enumerate().map(|(i, mount)| plan_mount(i, mount, bundle));
-    let mounts = planned.collect::<Result<Vec<_>>>()?;
-    let own_dev = mounts.iter().any(|m| m.destination == Path::new("/dev") && matches!(m.source, Source::Bind { .. }));
-    let paths = |list: Option<&Vec<String>>, name: &str| -> Result<Vec<PathBuf>> {
-        let list = list.map(Vec::as_slice).unwrap_or_default();
-        if let (false, Some(first)) = (private, list.first()) {
-            bail!("unable to restrict sys entries without a private MNT namespace (linux.{name}[0] {first})");
-        }
-        list.iter().enumerate().map(|(i, path)| absolute(path, &format!("linux.{name}[{i}]"))).collect()
-    };
-    Ok(RootPlan {
-        path: bundle.join(root.path()),
-        readonly: root.readonly().unwrap_or(false),
-        propagation: linux.and_then(|l| l.rootfs_propagation().as_deref()).map(propagation).transpose()?.flatten(),
-        private,
-        mounts,
-        fill_dev: private && !own_dev,
-        devices: devices::plan(linux.and_then(|l| l.devices().as_deref()).unwrap_or_default())?,
-        masked: paths(linux.and_then(|l| l.masked_paths().as_ref()), "maskedPaths")?,
-        readonly_paths: paths(linux.and_then(|l| l.readonly_paths().as_ref()), "readonlyPaths")?,
-        bind_devices: user_namespace,
-    })
+    Ok(root.path())
 }
 
-fn absolute(path: &str, name: &str) -> Result<PathBuf> {
+/// `linux.maskedPaths` or `readonlyPaths`.
+fn paths(list: Option<&Vec<String>>, name: &str, private: bool, findings: &mut Findings) -> Vec<PathBuf> {
+    let list = list.map(Vec::as_slice).unwrap_or_default();
+    if let (false, Some(first)) = (private, list.first()) {
+        let phrase = "unable to restrict sys entries without a private MNT namespace";
+        let finding = Finding::phrase(Code::NamespaceMissing, at("linux").field(name).item(0), phrase);
+        findings.add(finding.remedy(format!("linux.{name}[0] {first}")));
+    }
+    findings.keep_all(Code::Path, list.iter().enumerate().map(|(i, path)| absolute(path, name, i)))
+}
+
+fn absolute(path: &str, name: &str, i: usize) -> Result<PathBuf> {
     if path.contains('\0') {
-        bail!("{name}: {path:?} contains a NUL byte");
+        bail!("linux.{name}[{i}]: {path:?} contains a NUL byte");
     }
     match path.starts_with('/') {
         true => Ok(PathBuf::from(path)),
-        false => bail!("{name}: {path:?} is not an absolute path"),
+        false => bail!("linux.{name}[{i}]: {path:?} is not an absolute path"),
     }
 }
 
