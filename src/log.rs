@@ -1,6 +1,7 @@
 //! Where messages go: one error record on failure, warnings where nobody parses, debug lines on request.
 
 use crate::fault::Fault;
+use crate::spec::Finding;
 use anyhow::{Context, Result};
 use serde_json::json;
 use std::fs::File;
@@ -37,12 +38,11 @@ impl Log {
     /// The one error record, and the same text on standard error.
     pub fn error(&self, error: &anyhow::Error) {
         let message = format!("{error:#}").replace('\n', " ");
-        let fault = error.chain().find_map(|cause| cause.downcast_ref::<Fault>());
         if let Some(mut file) = self.file.as_ref() {
-            let _ = file.write_all(self.record("error", &message, fault).as_bytes());
+            let _ = file.write_all(self.record("error", &message, Some(error)).as_bytes());
             eprintln!("{message}");
         } else if self.json {
-            eprint!("{}", self.record("error", &message, fault));
+            eprint!("{}", self.record("error", &message, Some(error)));
         } else {
             eprintln!("rt: {message}");
         }
@@ -82,13 +82,22 @@ impl Log {
         }
     }
 
-    fn record(&self, level: &str, message: &str, fault: Option<&Fault>) -> String {
+    fn record(&self, level: &str, message: &str, error: Option<&anyhow::Error>) -> String {
         let time = crate::time::rfc3339_now(0);
         if !self.json {
             return format!("time=\"{time}\" level={level} msg={message:?}\n");
         }
         let mut record = json!({"level": level, "msg": message, "time": time});
-        if let Some(fault) = fault {
+        let causes = || error.iter().flat_map(|error| error.chain());
+        if let Some(finding) = causes().find_map(|cause| cause.downcast_ref::<Finding>()) {
+            record["stage"] = json!("config");
+            record["path"] = json!(finding.place.pointer());
+            record["code"] = json!(finding.code.word());
+            if let Some(remedy) = &finding.remedy {
+                record["hint"] = json!(remedy);
+            }
+        }
+        if let Some(fault) = causes().find_map(|cause| cause.downcast_ref::<Fault>()) {
             record["stage"] = json!(fault.stage);
             for (key, value) in [("path", &fault.path), ("hint", &fault.hint)] {
                 if let Some(value) = value {

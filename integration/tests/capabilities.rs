@@ -97,6 +97,18 @@ fn an_unknown_one_is_a_warning() {
 }
 
 #[test]
+fn an_unknown_one_that_nothing_asks_for_is_an_error() {
+    let sandbox = sandbox!();
+    let newest = std::fs::read_to_string("/proc/sys/kernel/cap_last_cap").expect("procfs");
+    if newest.trim().parse::<u32>().expect("a number") > 40 {
+        rt_integration::skip!("this kernel has capabilities that rt does not know");
+    }
+    let sets = json!({ "bounding": ["CAP_KILL", "CAP_KLIL"], "permitted": ["CAP_KILL"] });
+    let out = with(sandbox.bundle("c"), 0, sets).run();
+    out.fails_with("process.capabilities.bounding: unknown capability \"CAP_KLIL\", in no other set");
+}
+
+#[test]
 fn an_ungrantable_one_is_a_warning() {
     let sandbox = sandbox!();
     let mut call = std::process::Command::new(sandbox.probe());

@@ -88,8 +88,9 @@ fn each_capability_set() {
 #[test]
 fn capabilities_that_do_not_exist_are_no_error() {
     let sandbox = sandbox!();
-    let out =
-        with(&sandbox, "/process/capabilities", json!({ "bounding": ["CAP_CHOWN", "CAP_NEVER_HEARD_OF"] }), &["caps"]);
+    let list = ["CAP_CHOWN", "CAP_NEVER_HEARD_OF"];
+    let sets = json!({ "bounding": list, "permitted": list });
+    let out = with(&sandbox, "/process/capabilities", sets, &["caps"]);
     assert!(out.contains("CapBnd:\t0000000000000001"), "{out}");
 }
 

@@ -2,12 +2,13 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use oci_spec::runtime::LinuxResources;
 
 use super::controllers::{Asked, Controllers};
 use super::devices::Program;
 use super::{Manager, Write, resources};
+use crate::spec::{Code, Finding, Findings, at};
 
 /// What [`plan`] decides from. Facts come as arguments: nothing is read.
 #[derive(Clone, Copy, Debug)]
@@ -50,14 +51,12 @@ pub struct CgroupPlan {
     pub devices: Option<Program>,
     /// Hand the cgroup to this host uid.
     pub owner: Option<u32>,
-    /// What was asked for and has no effect. One line each.
-    pub warnings: Vec<String>,
     /// What is of interest to whoever debugs. One line each.
     pub notes: Vec<String>,
 }
 
-/// Decides. Errors name the JSON path and what helps.
-pub fn plan(request: &Request) -> Result<CgroupPlan> {
+/// Decides about what is right of the request.
+pub fn plan(request: &Request, findings: &mut Findings) -> CgroupPlan {
     let mut plan = CgroupPlan {
         manager: request.manager,
         path: PathBuf::new(),
@@ -65,36 +64,39 @@ pub fn plan(request: &Request) -> Result<CgroupPlan> {
         controllers: Vec::new(),
         devices: None,
         owner: request.owner,
-        warnings: Vec::new(),
         notes: Vec::new(),
     };
     match request.manager {
-        Manager::Cgroupfs => plan.path = place(request)?,
-        Manager::Systemd => bail!(
-            "the systemd cgroup manager is not available in this version: use --cgroup-manager cgroupfs \
-             and a linux.cgroupsPath such as /system.slice/{}",
-            request.id
-        ),
+        Manager::Cgroupfs => plan.path = findings.keep(Code::CgroupPath, place(request)).unwrap_or_default(),
+        Manager::Systemd => {
+            let phrase = format!(
+                "the systemd cgroup manager is not available in this version: use --cgroup-manager cgroupfs \
+                 and a linux.cgroupsPath such as /system.slice/{}",
+                request.id
+            );
+            findings.add(Finding::phrase(Code::CgroupManager, at("linux.cgroupsPath"), phrase));
+        }
         Manager::Disabled => {
             if request.resources.is_some_and(|resources| *resources != LinuxResources::default()) {
-                plan.warnings.push("linux.resources has no effect: the cgroup manager is disabled".into());
+                let text = "has no effect: the cgroup manager is disabled";
+                findings.add(Finding::warning(Code::NoEffect, at("linux.resources"), text));
             }
-            return Ok(plan);
+            return plan;
         }
     }
     if let Some(resources) = request.resources {
-        (plan.writes, plan.warnings) = resources::writes(resources)?;
+        plan.writes = resources::writes(resources, findings);
     }
     plan.controllers = asked(&plan.writes);
     if request.may_load_programs {
         let rules = request.resources.and_then(|resources| resources.devices().as_deref());
-        plan.devices = Program::new(rules.unwrap_or_default())?;
+        plan.devices = findings.keep(Code::DeviceRule, Program::new(rules.unwrap_or_default())).flatten();
     } else {
         plan.notes.push(
             "device rules are left to the host: the kernel takes none without privilege or in a user namespace".into(),
         );
     }
-    Ok(plan)
+    plan
 }
 
 /// Each controller once, with the first field that needs it. A write that may be left out asks for nothing.
@@ -162,8 +164,16 @@ mod tests {
         }
     }
 
+    /// The plan, or its first error, and its warnings.
+    fn plan(request: &Request) -> Result<(CgroupPlan, usize)> {
+        let mut findings = Findings::default();
+        let plan = super::plan(request, &mut findings);
+        let warnings = findings.warnings().count();
+        findings.verdict((plan, warnings))
+    }
+
     fn placed(path: Option<&str>, own: &str) -> String {
-        plan(&request(path, own)).unwrap().path.to_str().unwrap().to_string()
+        plan(&request(path, own)).unwrap().0.path.to_str().unwrap().to_string()
     }
 
     #[test]
@@ -200,7 +210,7 @@ mod tests {
         let json = r#"{"memory":{"limit":5,"swap":9},"pids":{"limit":3},"hugepageLimits":[{"pageSize":"2MB","limit":1}],
             "blockIO":{"weight":100},"unified":{"cgroup.max.depth":"3"}}"#;
         let resources = serde_json::from_str(json).unwrap();
-        let plan = plan(&Request { resources: Some(&resources), ..request(None, "/") }).unwrap();
+        let (plan, _) = plan(&Request { resources: Some(&resources), ..request(None, "/") }).unwrap();
         let asked: Vec<_> = plan.controllers.iter().map(|(set, field)| format!("{set}: {field}")).collect();
         assert_eq!(
             asked,
@@ -215,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_user_namespace_takes_no_device_program() {
-        let plan = plan(&Request { may_load_programs: false, ..request(None, "/") }).unwrap();
+        let (plan, _) = plan(&Request { may_load_programs: false, ..request(None, "/") }).unwrap();
         assert_eq!((plan.devices, plan.notes.len()), (None, 1));
     }
 
@@ -225,7 +235,7 @@ mod tests {
         assert!(text.contains("--cgroup-manager cgroupfs"), "{text}");
         let resources = serde_json::from_str(r#"{"pids":{"limit":3}}"#).unwrap();
         let disabled = Request { manager: Manager::Disabled, resources: Some(&resources), ..request(None, "/") };
-        let plan = plan(&disabled).unwrap();
-        assert_eq!((plan.writes.len(), plan.warnings.len()), (0, 1));
+        let (plan, warnings) = plan(&disabled).unwrap();
+        assert_eq!((plan.writes.len(), warnings), (0, 1));
     }
 }

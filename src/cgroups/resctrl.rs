@@ -2,6 +2,7 @@
 //! Documentation/filesystems/resctrl.rst).
 
 use crate::fault::{During, Fault};
+use crate::spec::{Code, Finding, Findings, at};
 use anyhow::{Context, Result, bail};
 use oci_spec::runtime::LinuxIntelRdt;
 use procfs::process::Process;
@@ -52,17 +53,23 @@ pub struct Record {
 }
 
 /// Plans `linux.intelRdt` for the container `id`. `root` is where resctrl is mounted, if it is.
-pub fn plan(rdt: &LinuxIntelRdt, id: &str, root: Option<&Path>) -> Result<RdtPlan> {
-    let Some(root) = root else {
-        bail!(
-            "linux.intelRdt: intelRdt is specified in config, but Intel RDT is not supported or enabled (no resctrl \
-             filesystem is mounted; mount -t resctrl resctrl /sys/fs/resctrl)"
-        );
-    };
+pub fn plan(rdt: &LinuxIntelRdt, id: &str, root: Option<&Path>, findings: &mut Findings) -> Option<RdtPlan> {
+    if root.is_none() {
+        let words = "intelRdt is specified in config, but Intel RDT is not supported or enabled";
+        let remedy = "no resctrl filesystem is mounted; mount -t resctrl resctrl /sys/fs/resctrl";
+        findings.add(Finding::error(Code::Rdt, at("linux.intelRdt"), words).remedy(remedy));
+    }
+    #[allow(deprecated)]
+    for (set, field) in [(rdt.enable_cmt(), "enableCMT"), (rdt.enable_mbm(), "enableMBM")] {
+        if *set == Some(true) {
+            let place = at("linux.intelRdt").field(field);
+            findings.add(Finding::warning(Code::NoEffect, place, "has no effect; enableMonitoring took its place"));
+        }
+    }
     let group = match rdt.clos_id().as_deref() {
-        Some("/") => Group::Default,
-        Some(name) => Group::Named(group_name(name)?),
-        None => Group::Own(id.to_owned()),
+        Some("/") => Some(Group::Default),
+        Some(name) => findings.keep(Code::Rdt, group_name(name)).map(Group::Named),
+        None => Some(Group::Own(id.to_owned())),
     };
     let cache = rdt.l3_cache_schema().iter().map(|line| (line, "l3CacheSchema".to_owned(), ""));
     let memory = rdt.mem_bw_schema().iter().map(|line| (line, "memBwSchema".to_owned(), "MB:"));
@@ -76,10 +83,10 @@ pub fn plan(rdt: &LinuxIntelRdt, id: &str, root: Option<&Path>) -> Result<RdtPla
         }
         Ok(line.clone())
     });
-    let lines = lines.collect::<Result<Vec<_>>>()?;
-    let compared = lines.len() - rdt.schemata().as_ref().map_or(0, Vec::len);
+    let lines = findings.keep_all(Code::Rdt, lines);
+    let compared = lines.len().saturating_sub(rdt.schemata().as_ref().map_or(0, Vec::len));
     let monitor = rdt.enable_monitoring().unwrap_or(false).then(|| id.to_owned());
-    Ok(RdtPlan { root: root.to_owned(), group, lines, compared, monitor })
+    Some(RdtPlan { root: root?.to_owned(), group: group?, lines, compared, monitor })
 }
 
 fn group_name(name: &str) -> Result<String> {
@@ -215,7 +222,10 @@ mod tests {
     use super::*;
 
     fn planned(json: &str) -> Result<RdtPlan> {
-        plan(&serde_json::from_str(json).unwrap(), "c1", Some(Path::new("/sys/fs/resctrl")))
+        let mut findings = Findings::default();
+        let root = Some(Path::new("/sys/fs/resctrl"));
+        let plan = plan(&serde_json::from_str(json).unwrap(), "c1", root, &mut findings);
+        findings.verdict(plan).map(Option::unwrap)
     }
 
     #[test]

@@ -8,6 +8,7 @@ use anyhow::{Result, bail, ensure};
 use oci_spec::runtime::{LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxResources, LinuxThrottleDevice};
 
 use super::{Missing, Write};
+use crate::spec::{Code, Finding, Findings, Severity, at};
 
 /// What a row makes of the resources: nothing, when the field is absent or asks for nothing.
 type Convert = fn(&LinuxResources) -> Result<Option<String>>;
@@ -110,33 +111,36 @@ static FOREIGN: &[Foreign] = &[
     ),
 ];
 
-/// Everything the resources ask to be written, in order, and the warnings for what has no effect.
+/// Everything the resources ask to be written, in order.
 ///
-/// Devices are not among it: they are a program, not a file. Errors name the JSON field.
-pub fn writes(resources: &LinuxResources) -> Result<(Vec<Write>, Vec<String>)> {
-    let mut warnings = Vec::new();
+/// Devices are not among it: they are a program, not a file.
+pub fn writes(resources: &LinuxResources, findings: &mut Findings) -> Vec<Write> {
     for entry in FOREIGN.iter().filter(|entry| (entry.asks)(resources)) {
-        match entry.verdict {
-            Refused(why) => bail!("linux.resources.{}: {why}", entry.field),
-            Ignored(why) => warnings.push(format!("linux.resources.{} has no effect: {why}", entry.field)),
-        }
+        let field = format!("linux.resources.{}", entry.field);
+        findings.add(match entry.verdict {
+            Refused(why) => Finding::phrase(Code::CgroupV1, at(&field), format!("{field}: {why}")),
+            Ignored(why) => {
+                let text = format!("{field} has no effect: {why}");
+                Finding { severity: Severity::Warning, ..Finding::phrase(Code::NoEffect, at(&field), text) }
+            }
+        });
     }
     let mut writes = Vec::new();
     for row in SCALARS {
         let field = format!("linux.resources.{}", row.field);
-        let value = (row.convert)(resources).map_err(|error| anyhow::anyhow!("{field}: {error}"))?;
-        if let Some(value) = value {
+        let value = (row.convert)(resources).map_err(|error| anyhow::anyhow!("{field}: {error}"));
+        if let Some(value) = findings.keep(Code::Resource, value).flatten() {
             writes.push(scalar(row.file, value, field));
         }
     }
     if let Some(block_io) = resources.block_io() {
-        block_io_writes(block_io, &mut writes)?;
+        findings.keep(Code::Resource, block_io_writes(block_io, &mut writes));
     }
-    hugetlb_writes(resources, &mut writes)?;
-    rdma_writes(resources, &mut writes)?;
+    findings.keep(Code::Resource, hugetlb_writes(resources, &mut writes));
+    findings.keep(Code::Resource, rdma_writes(resources, &mut writes));
     // Last: what is said in the kernel's own words overrides what was converted.
-    unified_writes(resources, &mut writes)?;
-    Ok((writes, warnings))
+    findings.keep(Code::Resource, unified_writes(resources, &mut writes));
+    writes
 }
 
 fn scalar(file: &'static str, value: String, field: String) -> Write {

@@ -3,7 +3,10 @@
 use super::*;
 
 fn convert(json: &str) -> Result<(Vec<Write>, Vec<String>)> {
-    writes(&serde_json::from_str(json).unwrap())
+    let mut findings = Findings::default();
+    let writes = writes(&serde_json::from_str(json).unwrap(), &mut findings);
+    let warnings = findings.warnings().map(ToString::to_string).collect();
+    findings.verdict((writes, warnings))
 }
 
 /// The writes as `file=value` in order.

@@ -66,8 +66,9 @@ pub fn make(app: &App, args: &CreateArgs, mode: Mode) -> Result<Made> {
         _ => hierarchy(app, &host)?,
     };
     let facts = facts(&config, &host, hierarchy.as_ref(), options.manager)?;
-    let mut warnings = config.warnings.clone();
-    let mut plan = plan::plan(&config, options, &facts, &mut warnings)?;
+    let mut findings = config.findings.clone();
+    let plan = plan::plan(&config, options, &facts, &mut findings);
+    let mut plan = findings.verdict(plan)?;
     match &mut plan.process {
         Some(process) => preserved.announce(process),
         None if mode != Mode::Create => bail!("process: is required to run a container"),
@@ -78,8 +79,8 @@ pub fn make(app: &App, args: &CreateArgs, mode: Mode) -> Result<Made> {
     for note in plan.process.iter().flat_map(|process| &process.notes) {
         app.log.debug(|| note.clone());
     }
-    for warning in &warnings {
-        app.log.warn(warning);
+    for warning in findings.warnings() {
+        app.log.warn(&warning.to_string());
     }
     let outlets = Outlets::reach(
         plan.process.as_ref(),

@@ -5,6 +5,7 @@ use crate::hooks;
 use crate::log::Log;
 use crate::plan::Plan;
 use crate::rootfs::on_host;
+use crate::spec::Findings;
 use crate::spec::load::parse_spec;
 use crate::state::{Directory, Record, Status};
 use crate::sys::clone::pidfd_send_signal;
@@ -76,8 +77,9 @@ fn unmount(record: &Record) -> Result<()> {
 
 /// A poststop hook that fails is only a warning, and the others still run (runtime.md, "Lifecycle").
 fn poststop(log: &Log, record: &Record, config: &str) {
-    let plans = parse_spec(config, &mut Vec::new()).and_then(|spec| hooks::plan(&spec));
-    match plans {
+    let mut findings = Findings::default();
+    let plans = parse_spec(config, &mut findings).map(|spec| hooks::plan(&spec, &mut findings));
+    match plans.and_then(|plans| findings.verdict(plans)) {
         Ok(plans) => run_poststop(log, record, &plans.poststop),
         Err(error) => log.warn(&format!("poststop hooks cannot be run: {error:#}")),
     }

@@ -8,7 +8,7 @@ use crate::confine::{self, ProcessPlan};
 use crate::host::Host;
 use crate::launch::{Entry, Outlets, enter, write_pid_file};
 use crate::namespaces;
-use crate::spec::load;
+use crate::spec::{Findings, load};
 use crate::state::{Record, Status};
 use crate::sys::clone::{Child, pidfd_send_signal, wait};
 use crate::terminal::Relay;
@@ -31,16 +31,17 @@ pub fn run(app: &App, args: &ExecArgs) -> Result<u8> {
         _ => {}
     }
     let init = init.context("container not running")?;
-    let mut warnings = Vec::new();
-    let spec = load::parse_spec(&dir.config()?, &mut warnings)?;
-    let process = process(args, &spec, &mut warnings)?;
-    let mut plan = plan(&process, &spec, &record, &mut warnings)?;
+    let mut findings = Findings::default();
+    let spec = load::parse_spec(&dir.config()?, &mut findings)?;
+    let process = process(args, &spec, &mut findings)?;
+    let plan = plan(&process, &spec, &record, &mut findings);
+    let mut plan = findings.verdict(plan)?;
     let preserved = Preserved::find(args.preserve_fds)?;
     preserved.announce(&mut plan);
     super::create::terminal_rules(plan.terminal, args.console_socket.as_deref(), args.detach)?;
     let outlets = Outlets::reach(Some(&plan), false, args.console_socket.as_deref(), args.pidfd_socket.as_deref())?;
-    for warning in &warnings {
-        app.log.debug(|| warning.clone());
+    for warning in findings.warnings() {
+        app.log.debug(|| warning.to_string());
     }
     let foreground = if args.detach { None } else { Some(Foreground::begin()?) };
     let entry = Entry {
@@ -48,7 +49,7 @@ pub fn run(app: &App, args: &ExecArgs) -> Result<u8> {
         log: &app.log,
         record: &record,
         init,
-        namespaces: namespaces::plan(spec.linux().as_ref(), &mut Vec::new())?,
+        namespaces: namespaces::plan(spec.linux().as_ref(), &mut Findings::default()),
         plan: &plan,
         cgroup: destroy::open_cgroup(&record)?,
         sub_cgroup: sub_cgroup(args)?,
@@ -76,15 +77,15 @@ fn accompany(args: &ExecArgs, foreground: Option<Foreground>, child: &Child, mas
     }
 }
 
-fn plan(process: &Process, spec: &Spec, record: &Record, warnings: &mut Vec<String>) -> Result<ProcessPlan> {
+fn plan(process: &Process, spec: &Spec, record: &Record, findings: &mut Findings) -> ProcessPlan {
     let keyring = record.keyring.then_some(record.id.as_str());
-    confine::plan(process, spec.linux().as_ref(), keyring, warnings)
+    confine::plan(process, spec.linux().as_ref(), keyring, findings)
 }
 
 /// The process as the caller wants it: from `--process` alone, or the container's own with the flags laid over it.
-fn process(args: &ExecArgs, spec: &Spec, warnings: &mut Vec<String>) -> Result<Process> {
+fn process(args: &ExecArgs, spec: &Spec, findings: &mut Findings) -> Result<Process> {
     if let Some(file) = &args.process {
-        return load::parse_process(&load::read(file)?, warnings).with_context(|| file.display().to_string());
+        return load::parse_process(&load::read(file)?, findings).with_context(|| file.display().to_string());
     }
     let mut process = spec.process().clone().unwrap_or_default();
     let text = |text: &OsStr, what: &str| {

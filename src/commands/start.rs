@@ -6,6 +6,7 @@ use crate::fault::{During, Fault};
 use crate::host::Host;
 use crate::launch::rendezvous::{self, Started};
 use crate::seccomp::agent;
+use crate::spec::Findings;
 use crate::spec::load::parse_spec;
 use crate::state::{Directory, Record, Status};
 use crate::{confine, hooks};
@@ -97,9 +98,11 @@ fn outcome(started: Started, record: &Record) -> Result<(), Fault> {
 
 /// Runs the poststart hooks of a container that has just started.
 pub fn poststart(dir: &Directory, record: &Record) -> Result<()> {
-    let spec = parse_spec(&dir.config()?, &mut Vec::new())?;
+    let mut findings = Findings::default();
+    let spec = parse_spec(&dir.config()?, &mut findings)?;
     let pid = record.init.as_ref().map_or(0, |init| init.pid);
     let state = record.for_hooks(Status::Running, pid);
-    let plans = hooks::plan(&spec)?;
+    let plans = hooks::plan(&spec, &mut findings);
+    let plans = findings.verdict(plans)?;
     Ok(hooks::run(&plans.poststart, "poststart", &state, Some(record.bundle.as_path()), &|| Ok(()))?)
 }

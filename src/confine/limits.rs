@@ -1,6 +1,6 @@
 //! Resource limits (setrlimit(2)).
 
-use anyhow::{Result, bail};
+use crate::spec::{Code, Finding, Findings, at};
 use oci_spec::runtime::{PosixRlimit, PosixRlimitType};
 
 /// One limit; `u64::MAX` is no limit.
@@ -45,29 +45,36 @@ const TABLE: [Row; 16] = [
 
 /// Plans `process.rlimits`: "If rlimits contains duplicated entries with same type, the runtime MUST generate an
 /// error" (config.md).
-pub fn plan(limits: &[PosixRlimit]) -> Result<Vec<Limit>> {
+pub fn plan(limits: &[PosixRlimit], findings: &mut Findings) -> Vec<Limit> {
     let mut planned: Vec<Limit> = Vec::with_capacity(limits.len());
     for (i, limit) in limits.iter().enumerate() {
+        let place = || at("process.rlimits").item(i);
         let Some(row) = TABLE.iter().find(|row| row.kind == limit.typ()) else {
-            bail!("process.rlimits[{i}].type: {} is unknown", limit.typ());
+            let text = format!("{} is unknown", limit.typ());
+            findings.add(Finding::error(Code::Rlimit, place().field("type"), text));
+            continue;
         };
         if planned.iter().any(|other| other.resource == row.resource) {
-            bail!("process.rlimits[{i}].type: {} is listed twice", row.name);
+            let text = format!("{} is listed twice", row.name);
+            findings.add(Finding::error(Code::Rlimit, place().field("type"), text));
         }
         if limit.soft() > limit.hard() {
-            bail!("process.rlimits[{i}]: soft {} is above hard {} of {}", limit.soft(), limit.hard(), row.name);
+            let text = format!("soft {} is above hard {} of {}", limit.soft(), limit.hard(), row.name);
+            findings.add(Finding::error(Code::Rlimit, place(), text));
         }
         planned.push(Limit { resource: row.resource, name: row.name, soft: limit.soft(), hard: limit.hard() });
     }
-    Ok(planned)
+    planned
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn limits(json: &str) -> Result<Vec<Limit>> {
-        plan(&serde_json::from_str::<Vec<PosixRlimit>>(json).unwrap())
+    fn limits(json: &str) -> anyhow::Result<Vec<Limit>> {
+        let mut findings = Findings::default();
+        let limits = plan(&serde_json::from_str::<Vec<PosixRlimit>>(json).unwrap(), &mut findings);
+        findings.verdict(limits)
     }
 
     #[test]

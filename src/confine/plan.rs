@@ -4,12 +4,13 @@ use super::capabilities::{self, CapPlan};
 use super::limits::{self, Limit};
 use super::scheduling;
 use crate::seccomp;
+use crate::spec::{Code, Finding, Findings, at};
 use crate::sys::process::SchedAttr;
 use crate::sys::tty::Size;
 use anyhow::{Context, Result, bail};
 use oci_spec::runtime::{Linux, Process};
 use std::ffi::CString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Everything about one process of the container: its init, or one that joins it.
 #[derive(Debug)]
@@ -62,43 +63,27 @@ const EXPLAINING: [(&str, [u64; 6]); 10] = [
     ("munmap", [0; 6]),
 ];
 
-/// Plans `process`. `linux` gives seccomp and personality, `keyring` the session keyring's name if one is wanted.
-pub fn plan(
-    process: &Process,
-    linux: Option<&Linux>,
-    keyring: Option<&str>,
-    warnings: &mut Vec<String>,
-) -> Result<ProcessPlan> {
-    let args = strings(process.args().as_deref().unwrap_or_default(), "process.args")?;
-    match args.first() {
-        None => bail!("process.args: must not be empty"),
-        Some(first) if first.is_empty() => {
-            bail!("exec: \"\": executable file not found in $PATH (process.args[0] is empty)")
-        }
-        Some(_) => {}
-    }
-    let cwd = process.cwd();
-    if cwd.as_os_str().is_empty() {
-        bail!("process.cwd: Cwd property must not be empty");
-    }
-    if !cwd.is_absolute() {
-        bail!("process.cwd: Cwd must be an absolute path, not {}", cwd.display());
-    }
+/// Plans `process`: what is right of it. `linux` gives seccomp and personality, `keyring` the session keyring's name if
+/// one is wanted.
+pub fn plan(process: &Process, linux: Option<&Linux>, keyring: Option<&str>, findings: &mut Findings) -> ProcessPlan {
+    let args = findings.keep(Code::Args, arguments(process)).unwrap_or_default();
+    findings.keep(Code::Cwd, check_cwd(process.cwd()));
     let user = process.user();
     if user.username().as_ref().is_some_and(|name| !name.is_empty()) {
-        warnings.push("process.user.username: is for Windows; uid and gid are used".to_owned());
+        let text = "is for Windows; uid and gid are used";
+        findings.add(Finding::warning(Code::NoEffect, at("process.user.username"), text));
     }
     let oom_score_adj = process.oom_score_adj();
     if let Some(score) = oom_score_adj
         && !(-1000..=1000).contains(&score)
     {
-        bail!("process.oomScoreAdj: {score} is not in -1000..1000");
+        let text = format!("{score} is not in -1000..1000");
+        findings.add(Finding::error(Code::Invalid, at("process.oomScoreAdj"), text));
     }
     let mut notes = Vec::new();
-    let seccomp = match linux.and_then(|linux| linux.seccomp().as_ref()) {
-        Some(profile) => Some(seccomp::compile(profile, &mut notes).context("linux.seccomp")?),
-        None => None,
-    };
+    let profile = linux.and_then(|linux| linux.seccomp().as_ref());
+    let compiled = profile.map(|profile| seccomp::compile(profile, &mut notes).map_err(seccomp_error));
+    let seccomp = findings.keep(Code::Seccomp, compiled.transpose()).flatten();
     // Beside a helper thread nothing that takes a lock of the C library is safe to call under the filter.
     let may_speak = seccomp
         .as_ref()
@@ -106,11 +91,11 @@ pub fn plan(
     let plan = ProcessPlan {
         may_speak,
         notes,
-        env: environment(process.env().as_deref().unwrap_or_default(), warnings)?,
+        env: environment(process.env().as_deref().unwrap_or_default(), findings),
         args,
-        cwd: cwd.clone(),
+        cwd: process.cwd().clone(),
         terminal: process.terminal().unwrap_or(false),
-        console_size: console_size(process)?,
+        console_size: findings.keep(Code::Invalid, console_size(process)).flatten(),
         uid: user.uid(),
         gid: user.gid(),
         additional_gids: user.additional_gids().clone().unwrap_or_default(),
@@ -118,18 +103,54 @@ pub fn plan(
         umask: user.umask().unwrap_or(UMASK),
         capabilities: capabilities::plan(process.capabilities().as_ref()),
         no_new_privileges: process.no_new_privileges().unwrap_or(false),
-        limits: limits::plan(process.rlimits().as_deref().unwrap_or_default())?,
+        limits: limits::plan(process.rlimits().as_deref().unwrap_or_default(), findings),
         oom_score_adj,
-        apparmor: label(process.apparmor_profile().as_deref(), "process.apparmorProfile")?,
-        selinux: label(process.selinux_label().as_deref(), "process.selinuxLabel")?,
-        scheduler: process.scheduler().as_ref().map(scheduling::scheduler).transpose()?,
-        io_priority: process.io_priority().as_ref().map(scheduling::io_priority).transpose()?,
+        apparmor: label(process.apparmor_profile().as_deref(), "process.apparmorProfile", findings),
+        selinux: label(process.selinux_label().as_deref(), "process.selinuxLabel", findings),
+        scheduler: process
+            .scheduler()
+            .as_ref()
+            .and_then(|spec| findings.keep(Code::Scheduler, scheduling::scheduler(spec))),
+        io_priority: process
+            .io_priority()
+            .as_ref()
+            .and_then(|spec| findings.keep(Code::Invalid, scheduling::io_priority(spec))),
         personality: linux.and_then(|linux| linux.personality().as_ref()).map(scheduling::personality),
-        keyring: keyring.map(|id| CString::new(format!("_ses.{id}"))).transpose()?,
+        keyring: keyring.and_then(|id| CString::new(format!("_ses.{id}")).ok()),
         seccomp,
     };
-    check_filter(&plan)?;
-    Ok(plan)
+    findings.keep(Code::SeccompBlocks, check_filter(&plan));
+    plan
+}
+
+/// The place is that of the value; the words name the profile first.
+fn seccomp_error(error: anyhow::Error) -> anyhow::Error {
+    let text = format!("{error:#}");
+    let place = if text.starts_with("linux.seccomp") { at(&text) } else { at("linux.seccomp") };
+    Finding::phrase(Code::Seccomp, place, format!("linux.seccomp: {text}")).into()
+}
+
+fn arguments(process: &Process) -> Result<Vec<CString>> {
+    let args = strings(process.args().as_deref().unwrap_or_default(), "process.args")?;
+    match args.first() {
+        None => bail!("process.args: must not be empty"),
+        Some(first) if first.is_empty() => {
+            let phrase = "exec: \"\": executable file not found in $PATH";
+            let finding = Finding::phrase(Code::Args, at("process.args[0]"), phrase);
+            Err(finding.remedy("process.args[0] is empty").into())
+        }
+        Some(_) => Ok(args),
+    }
+}
+
+fn check_cwd(cwd: &Path) -> Result<()> {
+    if cwd.as_os_str().is_empty() {
+        bail!("process.cwd: Cwd property must not be empty");
+    }
+    if !cwd.is_absolute() {
+        bail!("process.cwd: Cwd must be an absolute path, not {}", cwd.display());
+    }
+    Ok(())
 }
 
 /// Refuses a filter that would stop what still has to run between its load and the container's own program.
@@ -173,29 +194,31 @@ fn strings(list: &[String], field: &str) -> Result<Vec<CString>> {
 }
 
 /// The environment as given; of a name that is set twice the last value counts, as under runc.
-fn environment(env: &[String], warnings: &mut Vec<String>) -> Result<Vec<CString>> {
+fn environment(env: &[String], findings: &mut Findings) -> Vec<CString> {
     let name = |text: &String| text.split_once('=').map(|(name, _)| name.to_owned());
-    let mut kept = strings(env, "process.env")?;
+    let Some(mut kept) = findings.keep(Code::Env, strings(env, "process.env")) else { return Vec::new() };
     for i in (0..env.len()).rev() {
-        let Some(own) = name(&env[i]) else {
-            bail!("process.env[{i}]: {:?} is not NAME=VALUE", env[i]);
+        let place = || at("process.env").item(i);
+        let own = match name(&env[i]) {
+            Some(own) if !own.is_empty() => own,
+            nameless => {
+                let what = if nameless.is_some() { "has no name" } else { "is not NAME=VALUE" };
+                findings.add(Finding::error(Code::Env, place(), format!("{:?} {what}", env[i])));
+                continue;
+            }
         };
-        if own.is_empty() {
-            bail!("process.env[{i}]: {:?} has no name", env[i]);
-        }
         if env[i + 1..].iter().any(|later| name(later).as_ref() == Some(&own)) {
-            warnings.push(format!("process.env[{i}]: {own} is set again later; the last value counts"));
+            let text = format!("{own} is set again later; the last value counts");
+            findings.add(Finding::warning(Code::EnvTwice, place(), text));
             kept.remove(i);
         }
     }
-    Ok(kept)
+    kept
 }
 
-fn label(text: Option<&str>, field: &str) -> Result<Option<CString>> {
-    match text.filter(|text| !text.is_empty()) {
-        None => Ok(None),
-        Some(text) => Ok(Some(CString::new(text).with_context(|| format!("{field}: contains a NUL byte"))?)),
-    }
+fn label(text: Option<&str>, field: &str, findings: &mut Findings) -> Option<CString> {
+    let text = text.filter(|text| !text.is_empty())?;
+    findings.keep(Code::Invalid, CString::new(text).with_context(|| format!("{field}: contains a NUL byte")))
 }
 
 #[cfg(test)]
@@ -211,9 +234,10 @@ mod tests {
         ] {
             object.entry(key).or_insert(value);
         }
-        let mut warnings = Vec::new();
-        let plan = plan(&serde_json::from_value(json).unwrap(), None, None, &mut warnings)?;
-        Ok((plan, warnings))
+        let mut findings = Findings::default();
+        let plan = plan(&serde_json::from_value(json).unwrap(), None, None, &mut findings);
+        let warnings = findings.warnings().map(ToString::to_string).collect();
+        findings.verdict((plan, warnings))
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod run;
 
 pub use run::run;
 
+use crate::spec::{Code, Findings};
 use anyhow::{Context, Result, bail};
 use oci_spec::runtime::{Hook, Hooks, Spec};
 use std::ffi::CString;
@@ -36,17 +37,17 @@ impl HookPlans {
     }
 }
 
-/// Plans `hooks`.
-pub fn plan(spec: &Spec) -> Result<HookPlans> {
-    let Some(hooks) = spec.hooks() else { return Ok(HookPlans::default()) };
-    Ok(HookPlans {
-        prestart: plan_list(prestart(hooks), "prestart")?,
-        create_runtime: plan_list(hooks.create_runtime(), "createRuntime")?,
-        create_container: plan_list(hooks.create_container(), "createContainer")?,
-        start_container: plan_list(hooks.start_container(), "startContainer")?,
-        poststart: plan_list(hooks.poststart(), "poststart")?,
-        poststop: plan_list(hooks.poststop(), "poststop")?,
-    })
+/// Plans `hooks`: those that are right.
+pub fn plan(spec: &Spec, findings: &mut Findings) -> HookPlans {
+    let Some(hooks) = spec.hooks() else { return HookPlans::default() };
+    HookPlans {
+        prestart: plan_list(prestart(hooks), "prestart", findings),
+        create_runtime: plan_list(hooks.create_runtime(), "createRuntime", findings),
+        create_container: plan_list(hooks.create_container(), "createContainer", findings),
+        start_container: plan_list(hooks.start_container(), "startContainer", findings),
+        poststart: plan_list(hooks.poststart(), "poststart", findings),
+        poststop: plan_list(hooks.poststop(), "poststop", findings),
+    }
 }
 
 /// Deprecated in the specification, and used by callers all the same.
@@ -55,13 +56,10 @@ fn prestart(hooks: &Hooks) -> &Option<Vec<Hook>> {
     hooks.prestart()
 }
 
-fn plan_list(hooks: &Option<Vec<Hook>>, kind: &str) -> Result<Vec<HookPlan>> {
-    hooks
-        .iter()
-        .flatten()
-        .enumerate()
-        .map(|(i, hook)| plan_one(hook).with_context(|| format!("hooks.{kind}[{i}]")))
-        .collect()
+fn plan_list(hooks: &Option<Vec<Hook>>, kind: &str, findings: &mut Findings) -> Vec<HookPlan> {
+    let listed = hooks.iter().flatten().enumerate();
+    let planned = listed.map(|(i, hook)| plan_one(hook).with_context(|| format!("hooks.{kind}[{i}]")));
+    findings.keep_all(Code::Hook, planned)
 }
 
 fn plan_one(hook: &Hook) -> Result<HookPlan> {

@@ -6,6 +6,7 @@ mod join;
 pub use idmap::{IdMap, write_maps};
 pub use join::{Joined, foreign, join, open_joins};
 
+use crate::spec::{Code, Finding, Findings, at};
 use crate::sys::clone::CLONE_NEWTIME;
 use anyhow::{Result, bail};
 use oci_spec::runtime::{Linux, LinuxNamespaceType};
@@ -105,20 +106,25 @@ fn kind_of(spec: LinuxNamespaceType) -> &'static Kind {
     KINDS.iter().find(|kind| kind.name == name).unwrap_or(&KINDS[0])
 }
 
-/// Plans `linux.namespaces`, `uidMappings`, `gidMappings` and `timeOffsets`.
-pub fn plan(linux: Option<&Linux>, warnings: &mut Vec<String>) -> Result<NamespacePlan> {
+/// Plans `linux.namespaces`, `uidMappings`, `gidMappings` and `timeOffsets`: what is right of them.
+pub fn plan(linux: Option<&Linux>, findings: &mut Findings) -> NamespacePlan {
     let mut plan = NamespacePlan::default();
-    let Some(linux) = linux else { return Ok(plan) };
+    let Some(linux) = linux else { return plan };
     let listed = linux.namespaces().as_deref().unwrap_or_default();
     for (i, namespace) in listed.iter().enumerate() {
         let kind = kind_of(namespace.typ());
         if plan.has(kind.flag) {
-            bail!("linux.namespaces[{i}]: malformed spec file: duplicated ns {:?}", kind.name);
+            let text = format!("malformed spec file: duplicated ns {:?}", kind.name);
+            findings.add(Finding::error(Code::Namespace, at("linux.namespaces").item(i), text));
+            continue;
         }
         match namespace.path().as_ref().filter(|path| !path.as_os_str().is_empty()) {
             None => plan.new |= kind.flag,
             Some(path) if !path.is_absolute() => {
-                bail!("linux.namespaces[{i}].path: {} is not an absolute path", path.display())
+                let text = format!("{} is not an absolute path", path.display());
+                findings.add(Finding::error(Code::Namespace, at("linux.namespaces").item(i).field("path"), text));
+                // Judged on as if it were made, or all that needs one would be found missing, too.
+                plan.new |= kind.flag;
             }
             Some(path) => {
                 let field = format!("linux.namespaces[{i}] {}", kind.name);
@@ -128,29 +134,30 @@ pub fn plan(linux: Option<&Linux>, warnings: &mut Vec<String>) -> Result<Namespa
     }
     let position = |kind: &Kind| KINDS.iter().position(|other| other.flag == kind.flag);
     plan.join.sort_by_key(|join| position(join.kind));
-    plan_maps(linux, &mut plan, warnings)?;
-    plan.offsets = offsets(linux.time_offsets().as_ref(), &plan)?;
-    Ok(plan)
+    plan_maps(linux, &mut plan, findings);
+    plan.offsets = findings.keep(Code::Invalid, offsets(linux.time_offsets().as_ref(), &plan)).unwrap_or_default();
+    plan
 }
 
-fn plan_maps(linux: &Linux, plan: &mut NamespacePlan, warnings: &mut Vec<String>) -> Result<()> {
+fn plan_maps(linux: &Linux, plan: &mut NamespacePlan, findings: &mut Findings) {
     let uid = linux.uid_mappings().as_deref().unwrap_or_default();
     let gid = linux.gid_mappings().as_deref().unwrap_or_default();
     for (field, maps) in [("linux.uidMappings", uid), ("linux.gidMappings", gid)] {
         if !maps.is_empty() && !plan.has(USER) {
-            bail!("{field}: needs a user namespace (linux.namespaces lacks \"user\")");
+            let finding = Finding::error(Code::NamespaceMissing, at(field), "needs a user namespace");
+            findings.add(finding.remedy("linux.namespaces lacks \"user\""));
         }
         if maps.is_empty() && plan.makes(USER) {
-            bail!("{field}: a new user namespace needs at least one mapping");
+            findings.add(Finding::error(Code::Mappings, at(field), "a new user namespace needs at least one mapping"));
         }
     }
     if plan.joins(USER) && !(uid.is_empty() && gid.is_empty()) {
         // containerd and CRI-O send both; the namespace that exists has its maps already.
-        warnings.push("linux.uidMappings: the user namespace is joined by path and keeps its own mappings".to_owned());
+        let text = "the user namespace is joined by path and keeps its own mappings";
+        findings.add(Finding::warning(Code::NoEffect, at("linux.uidMappings"), text));
     }
-    plan.uid_map = idmap::plan(uid, "linux.uidMappings")?;
-    plan.gid_map = idmap::plan(gid, "linux.gidMappings")?;
-    Ok(())
+    plan.uid_map = findings.keep(Code::Mappings, idmap::plan(uid, "linux.uidMappings")).unwrap_or_default();
+    plan.gid_map = findings.keep(Code::Mappings, idmap::plan(gid, "linux.gidMappings")).unwrap_or_default();
 }
 
 type Offsets = HashMap<String, oci_spec::runtime::LinuxTimeOffset>;
@@ -162,7 +169,8 @@ fn offsets(offsets: Option<&Offsets>, plan: &NamespacePlan) -> Result<String> {
         bail!("linux.timeOffsets: cannot be set on a time namespace that is joined by path");
     }
     if !plan.makes(TIME) {
-        bail!("linux.timeOffsets: needs a time namespace (linux.namespaces lacks \"time\")");
+        let finding = Finding::error(Code::NamespaceMissing, at("linux.timeOffsets"), "needs a time namespace");
+        return Err(finding.remedy("linux.namespaces lacks \"time\"").into());
     }
     for (clock, offset) in offsets {
         if !matches!(clock.as_str(), "monotonic" | "boottime") {
@@ -182,7 +190,9 @@ mod tests {
     use super::*;
 
     fn planned(json: serde_json::Value) -> Result<NamespacePlan> {
-        plan(Some(&serde_json::from_value(json).unwrap()), &mut Vec::new())
+        let mut findings = Findings::default();
+        let plan = plan(Some(&serde_json::from_value(json).unwrap()), &mut findings);
+        findings.verdict(plan)
     }
 
     #[test]

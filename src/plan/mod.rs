@@ -8,7 +8,7 @@ use crate::confine::{self, ProcessPlan};
 use crate::hooks::{self, HookPlans};
 use crate::namespaces::{self, NamespacePlan};
 use crate::rootfs::{self, Enter, RootPlan};
-use crate::spec::Config;
+use crate::spec::{Code, Config, Finding, Findings, at};
 use anyhow::{Result, bail};
 use oci_spec::runtime::Spec;
 use std::collections::BTreeMap;
@@ -61,34 +61,35 @@ pub struct Plan {
     pub preserve_fds: u32,
 }
 
-/// Plans a container. What is legal but without effect goes to `warnings`.
-pub fn plan(config: &Config, options: Options, facts: &Facts, warnings: &mut Vec<String>) -> Result<Plan> {
+/// Plans a container: what is right of its configuration. What is not, and what is legal but without effect, is added
+/// to `findings`; with an error among them the plan is not to be carried out.
+pub fn plan(config: &Config, options: Options, facts: &Facts, findings: &mut Findings) -> Plan {
     let spec = &config.spec;
-    crate::spec::validate::check(spec, facts)?;
+    crate::spec::validate::check(spec, facts, findings);
     let linux = spec.linux().as_ref();
-    let namespaces = namespaces::plan(linux, warnings)?;
-    rights(&namespaces, facts)?;
+    let namespaces = namespaces::plan(linux, findings);
+    rights(&namespaces, facts, findings);
     let private = namespaces.has(namespaces::MOUNT);
     let user_namespace = namespaces.has(namespaces::USER) || facts.in_user_namespace;
-    let root = rootfs::plan(spec, &config.bundle, private, user_namespace)?;
+    let root = rootfs::plan(spec, &config.bundle, private, user_namespace, findings);
     let keyring = (!options.no_new_keyring).then_some(options.id.as_str());
     let process = spec.process().as_ref();
-    let mut process = process.map(|process| confine::plan(process, linux, keyring, warnings)).transpose()?;
+    let mut process = process.map(|process| confine::plan(process, linux, keyring, findings));
     let annotations: BTreeMap<_, _> = spec.annotations().clone().unwrap_or_default().into_iter().collect();
     if let Some(process) = &mut process {
         process.keep_groups = annotations.get("run.oci.keep_original_groups").is_some_and(|value| value == "1");
-        mapped(&namespaces, process)?;
+        mapped(&namespaces, process, findings);
     }
-    let sysctls = sysctl::plan(linux.and_then(|linux| linux.sysctl().as_ref()), &namespaces)?;
+    let sysctls = sysctl::plan(linux.and_then(|linux| linux.sysctl().as_ref()), &namespaces, findings);
     let rdt = linux.and_then(|linux| linux.intel_rdt().as_ref());
-    let rdt = rdt.map(|rdt| resctrl::plan(rdt, &options.id, facts.resctrl.as_deref())).transpose()?;
+    let rdt = rdt.and_then(|rdt| resctrl::plan(rdt, &options.id, facts.resctrl.as_deref(), findings));
     let named = |name: &Option<String>, field: &str| uts_name(name, field, &namespaces);
-    Ok(Plan {
+    Plan {
         enter: enter(&namespaces, options.no_pivot),
-        cgroup: cgroup(spec, &options, facts, &namespaces, warnings)?,
-        hooks: hooks::plan(spec)?,
-        hostname: named(spec.hostname(), "hostname")?,
-        domainname: named(spec.domainname(), "domainname")?,
+        cgroup: cgroup(spec, &options, facts, &namespaces, findings),
+        hooks: hooks::plan(spec, findings),
+        hostname: findings.keep(Code::Invalid, named(spec.hostname(), "hostname")).flatten(),
+        domainname: findings.keep(Code::Invalid, named(spec.domainname(), "domainname")).flatten(),
         oci_version: spec.version().clone(),
         bundle: config.bundle.clone(),
         preserve_fds: options.preserve_fds,
@@ -99,18 +100,17 @@ pub fn plan(config: &Config, options: Options, facts: &Facts, warnings: &mut Vec
         process,
         rdt,
         sysctls,
-    })
+    }
 }
 
 /// What needs privilege is refused before anything is tried.
-fn rights(namespaces: &NamespacePlan, facts: &Facts) -> Result<()> {
+fn rights(namespaces: &NamespacePlan, facts: &Facts, findings: &mut Findings) {
     if facts.privileged || namespaces.has(namespaces::USER) {
-        return Ok(());
+        return;
     }
-    bail!(
-        "rootless containers require user namespaces (linux.namespaces lacks \"user\"; `rt spec --rootless` writes a \
-         configuration that has one)"
-    )
+    let phrase = "rootless containers require user namespaces";
+    let remedy = "linux.namespaces lacks \"user\"; `rt spec --rootless` writes a configuration that has one";
+    findings.add(Finding::phrase(Code::Rootless, at("linux.namespaces"), phrase).remedy(remedy));
 }
 
 fn enter(namespaces: &NamespacePlan, no_pivot: bool) -> Enter {
@@ -122,9 +122,9 @@ fn enter(namespaces: &NamespacePlan, no_pivot: bool) -> Enter {
 }
 
 /// The process's ids must exist inside.
-fn mapped(namespaces: &NamespacePlan, process: &ProcessPlan) -> Result<()> {
+fn mapped(namespaces: &NamespacePlan, process: &ProcessPlan, findings: &mut Findings) {
     if !namespaces.makes(namespaces::USER) {
-        return Ok(());
+        return;
     }
     let uid = [("process.user.uid", process.uid)];
     let gids = process.additional_gids.iter().map(|gid| ("process.user.additionalGids", *gid));
@@ -134,10 +134,9 @@ fn mapped(namespaces: &NamespacePlan, process: &ProcessPlan) -> Result<()> {
         checks.chain(gids.map(|(field, id)| (field, id, &namespaces.gid_map, "linux.gidMappings")))
     {
         if namespaces.host_id(maps, id).is_none() {
-            bail!("{field}: {id} is not mapped by {name}");
+            findings.add(Finding::error(Code::Unmapped, at(field), format!("{id} is not mapped by {name}")));
         }
     }
-    Ok(())
 }
 
 fn uts_name(name: &Option<String>, field: &str, namespaces: &NamespacePlan) -> Result<Option<String>> {
@@ -145,7 +144,9 @@ fn uts_name(name: &Option<String>, field: &str, namespaces: &NamespacePlan) -> R
     const LONGEST: usize = 64;
     let Some(name) = name.as_ref().filter(|name| !name.is_empty()) else { return Ok(None) };
     if !namespaces.has(namespaces::UTS) {
-        bail!("{field}: unable to set {field} without a private UTS namespace (linux.namespaces lacks \"uts\")");
+        let text = format!("unable to set {field} without a private UTS namespace");
+        let finding = Finding::error(Code::NamespaceMissing, at(field), text);
+        return Err(finding.remedy("linux.namespaces lacks \"uts\"").into());
     }
     if name.len() > LONGEST {
         bail!("{field}: {} bytes, at most {LONGEST} are allowed", name.len());
@@ -161,14 +162,14 @@ fn cgroup(
     options: &Options,
     facts: &Facts,
     namespaces: &NamespacePlan,
-    warnings: &mut Vec<String>,
-) -> Result<Option<CgroupPlan>> {
+    findings: &mut Findings,
+) -> Option<CgroupPlan> {
     let linux = spec.linux().as_ref();
     let resources = linux.and_then(|linux| linux.resources().as_ref());
     if !facts.has_cgroups {
-        return Ok(None);
+        return None;
     }
-    let plan = cgroups::plan(&cgroups::Request {
+    let request = cgroups::Request {
         manager: options.manager,
         resources,
         cgroups_path: linux.and_then(|linux| linux.cgroups_path().as_deref()),
@@ -177,9 +178,8 @@ fn cgroup(
         owner: delegate_to(spec, namespaces),
         // Nor does the kernel take a device program from an ordinary user.
         may_load_programs: facts.privileged && !facts.in_user_namespace,
-    })?;
-    warnings.extend(plan.warnings.iter().cloned());
-    Ok(Some(plan))
+    };
+    Some(cgroups::plan(&request, findings))
 }
 
 /// The host's user to whom the cgroup is handed over: the container's, where it sees its cgroup writable and alone

@@ -1,6 +1,7 @@
 //! Which sysctls a container may set: those of its own namespaces (config-linux.md, "sysctl").
 
 use crate::namespaces::{self, NamespacePlan};
+use crate::spec::{Code, Finding, Findings, at};
 use anyhow::{Result, bail};
 use std::collections::HashMap;
 
@@ -21,29 +22,40 @@ const TABLE: [(&str, u64, &str); 12] = [
 ];
 
 /// Paths below /proc/sys and their values, sorted by name.
-pub fn plan(sysctls: Option<&HashMap<String, String>>, namespaces: &NamespacePlan) -> Result<Vec<(String, String)>> {
-    let mut planned = Vec::new();
-    for (name, value) in sysctls.into_iter().flatten() {
-        let path = path(name);
-        if path.split('/').any(|part| matches!(part, "" | "." | "..")) || name.contains('\0') {
-            bail!("linux.sysctl: {name:?} is not the name of a sysctl");
-        }
-        let dotted = path.replace('/', ".");
-        if dotted == "kernel.hostname" {
-            bail!("linux.sysctl: sysctl \"kernel.hostname\" conflicts with the OCI \"hostname\" field; use that");
-        }
-        let matches = |own: &str| if own.ends_with('.') { dotted.starts_with(own) } else { dotted == own };
-        let row = TABLE.iter().find(|(own, ..)| matches(own));
-        match row {
-            Some((_, flag, _)) if namespaces.has(*flag) => planned.push((path, value.clone())),
-            Some((_, _, kind)) => bail!(
-                "linux.sysctl: sysctl {name:?} is not in a separate kernel namespace (linux.namespaces lacks {kind:?})"
-            ),
-            None => bail!("linux.sysctl: sysctl {name:?} is not in a separate kernel namespace"),
-        }
-    }
+pub fn plan(
+    sysctls: Option<&HashMap<String, String>>,
+    namespaces: &NamespacePlan,
+    findings: &mut Findings,
+) -> Vec<(String, String)> {
+    let planned = sysctls.into_iter().flatten().map(|(name, value)| Ok((plan_one(name, namespaces)?, value.clone())));
+    let mut planned = findings.keep_all(Code::SysctlName, planned);
     planned.sort();
-    Ok(planned)
+    planned
+}
+
+/// The path of a sysctl that the container may set.
+fn plan_one(name: &str, namespaces: &NamespacePlan) -> Result<String> {
+    let path = path(name);
+    if path.split('/').any(|part| matches!(part, "" | "." | "..")) || name.contains('\0') {
+        bail!("linux.sysctl: {name:?} is not the name of a sysctl");
+    }
+    let dotted = path.replace('/', ".");
+    if dotted == "kernel.hostname" {
+        bail!("linux.sysctl: sysctl \"kernel.hostname\" conflicts with the OCI \"hostname\" field; use that");
+    }
+    let matches = |own: &str| if own.ends_with('.') { dotted.starts_with(own) } else { dotted == own };
+    let row = TABLE.iter().find(|(own, ..)| matches(own));
+    if let Some((_, flag, _)) = row
+        && namespaces.has(*flag)
+    {
+        return Ok(path);
+    }
+    let text = format!("sysctl {name:?} is not in a separate kernel namespace");
+    let finding = Finding::error(Code::Sysctl, at("linux.sysctl"), text);
+    Err(match row {
+        Some((_, _, kind)) => finding.remedy(format!("linux.namespaces lacks {kind:?}")).into(),
+        None => finding.into(),
+    })
 }
 
 /// sysctl(8)'s rule: whichever of `.` and `/` comes first separates, and the other stands for itself turned round.
@@ -71,7 +83,9 @@ mod tests {
 
     fn planned(name: &str, new: u64) -> Result<Vec<(String, String)>> {
         let namespaces = NamespacePlan { new, ..NamespacePlan::default() };
-        plan(Some(&HashMap::from([(name.to_owned(), "1".to_owned())])), &namespaces)
+        let mut findings = Findings::default();
+        let planned = plan(Some(&HashMap::from([(name.to_owned(), "1".to_owned())])), &namespaces, &mut findings);
+        findings.verdict(planned)
     }
 
     #[test]

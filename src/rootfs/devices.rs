@@ -2,6 +2,7 @@
 
 use super::resolve::{Kind, ensure};
 use crate::fault::{During, Fault, words};
+use crate::spec::{Code, Findings};
 use crate::sys::mount::{OPEN_TREE_CLONE, move_mount, open_tree};
 use anyhow::{Result, bail};
 use nix::errno::Errno;
@@ -41,10 +42,10 @@ const LINKS: [(&str, &str); 5] = [
 ];
 
 /// The default devices, and `linux.devices`, which may replace them.
-pub fn plan(extra: &[LinuxDevice]) -> Result<Vec<DevicePlan>> {
+pub fn plan(extra: &[LinuxDevice], findings: &mut Findings) -> Vec<DevicePlan> {
     let mut plans = Vec::with_capacity(DEFAULTS.len() + extra.len());
     for (i, device) in extra.iter().enumerate() {
-        plans.push(plan_one(i, device)?);
+        plans.extend(findings.keep(Code::Device, plan_one(i, device)));
     }
     for (name, major, minor) in DEFAULTS {
         let path = Path::new("/dev").join(name);
@@ -52,7 +53,7 @@ pub fn plan(extra: &[LinuxDevice]) -> Result<Vec<DevicePlan>> {
             plans.push(DevicePlan { path, kind: libc::S_IFCHR, major, minor, mode: 0o666, uid: 0, gid: 0 });
         }
     }
-    Ok(plans)
+    plans
 }
 
 fn plan_one(index: usize, device: &LinuxDevice) -> Result<DevicePlan> {

@@ -2,9 +2,10 @@
 
 use super::devices::{self, DevicePlan};
 use super::options::{self, Options};
+use crate::spec::{Code, Finding, Findings, Severity, at};
 use crate::sys::mount::MOUNT_ATTR_RDONLY;
 use anyhow::{Context, Result, bail};
-use oci_spec::runtime::{Mount, Spec};
+use oci_spec::runtime::{Mount, Root, Spec};
 use std::ffi::CString;
 use std::path::{Component, Path, PathBuf};
 
@@ -61,52 +62,63 @@ impl MountPlan {
     }
 }
 
-/// Plans the root filesystem of `spec`.
-pub fn plan(spec: &Spec, bundle: &Path, private: bool, user_namespace: bool) -> Result<RootPlan> {
-    let root = spec.root().as_ref().context("root: is required on Linux")?;
+/// Plans the root filesystem of `spec`: what is right of it.
+pub fn plan(spec: &Spec, bundle: &Path, private: bool, user_namespace: bool, findings: &mut Findings) -> RootPlan {
+    let root = spec.root().as_ref();
+    let path = findings.keep(Code::Root, root.context("root: is required on Linux").and_then(root_path));
+    let linux = spec.linux().as_ref();
+    let mounts = spec.mounts().as_deref().unwrap_or_default();
+    let planned = mounts.iter().enumerate().map(|(i, mount)| plan_mount(i, mount, bundle));
+    let mut mounts = findings.keep_all(Code::Mount, planned);
+    mounts.iter_mut().for_each(|mount| drop_data_of_bind(mount, findings));
+    let own_dev = mounts.iter().any(|m| m.destination == Path::new("/dev") && matches!(m.source, Source::Bind { .. }));
+    let named = linux.and_then(|l| l.rootfs_propagation().as_deref()).map(propagation).transpose();
+    let readonly = root.and_then(|root| root.readonly()).unwrap_or(false);
+    let on_host = !private && (readonly || !mounts.is_empty());
+    let arranged = private || on_host;
+    RootPlan {
+        path: bundle.join(path.unwrap_or(Path::new(""))),
+        readonly,
+        propagation: findings.keep(Code::Invalid, named).flatten().flatten(),
+        arranged,
+        on_host,
+        mounts,
+        fill_dev: arranged && !own_dev,
+        devices: devices::plan(linux.and_then(|l| l.devices().as_deref()).unwrap_or_default(), findings),
+        masked: paths(linux.and_then(|l| l.masked_paths().as_ref()), "maskedPaths", private, findings),
+        readonly_paths: paths(linux.and_then(|l| l.readonly_paths().as_ref()), "readonlyPaths", private, findings),
+        bind_devices: user_namespace,
+    }
+}
+
+fn root_path(root: &Root) -> Result<&Path> {
     if root.path().as_os_str().is_empty() {
         bail!("root.path: is empty");
     }
     if root.path().as_os_str().as_encoded_bytes().contains(&0) {
         bail!("root.path: contains a NUL byte");
     }
-    let linux = spec.linux().as_ref();
-    let mounts = spec.mounts().as_deref().unwrap_or_default();
-    let planned = mounts.iter().enumerate().map(|(i, mount)| plan_mount(i, mount, bundle));
-    let mounts = planned.collect::<Result<Vec<_>>>()?;
-    let own_dev = mounts.iter().any(|m| m.destination == Path::new("/dev") && matches!(m.source, Source::Bind { .. }));
-    let paths = |list: Option<&Vec<String>>, name: &str| -> Result<Vec<PathBuf>> {
-        let list = list.map(Vec::as_slice).unwrap_or_default();
-        if let (false, Some(first)) = (private, list.first()) {
-            bail!("unable to restrict sys entries without a private MNT namespace (linux.{name}[0] {first})");
-        }
-        list.iter().enumerate().map(|(i, path)| absolute(path, &format!("linux.{name}[{i}]"))).collect()
-    };
-    let readonly = root.readonly().unwrap_or(false);
-    let on_host = !private && (readonly || !mounts.is_empty());
-    let arranged = private || on_host;
-    Ok(RootPlan {
-        path: bundle.join(root.path()),
-        readonly,
-        propagation: linux.and_then(|l| l.rootfs_propagation().as_deref()).map(propagation).transpose()?.flatten(),
-        arranged,
-        on_host,
-        mounts,
-        fill_dev: arranged && !own_dev,
-        devices: devices::plan(linux.and_then(|l| l.devices().as_deref()).unwrap_or_default())?,
-        masked: paths(linux.and_then(|l| l.masked_paths().as_ref()), "maskedPaths")?,
-        readonly_paths: paths(linux.and_then(|l| l.readonly_paths().as_ref()), "readonlyPaths")?,
-        bind_devices: user_namespace,
-    })
+    Ok(root.path())
 }
 
-fn absolute(path: &str, name: &str) -> Result<PathBuf> {
+/// `linux.maskedPaths` or `readonlyPaths`.
+fn paths(list: Option<&Vec<String>>, name: &str, private: bool, findings: &mut Findings) -> Vec<PathBuf> {
+    let list = list.map(Vec::as_slice).unwrap_or_default();
+    if let (false, Some(first)) = (private, list.first()) {
+        let phrase = "unable to restrict sys entries without a private MNT namespace";
+        let finding = Finding::phrase(Code::NamespaceMissing, at("linux").field(name).item(0), phrase);
+        findings.add(finding.remedy(format!("linux.{name}[0] {first}")));
+    }
+    findings.keep_all(Code::Path, list.iter().enumerate().map(|(i, path)| absolute(path, name, i)))
+}
+
+fn absolute(path: &str, name: &str, i: usize) -> Result<PathBuf> {
     if path.contains('\0') {
-        bail!("{name}: {path:?} contains a NUL byte");
+        bail!("linux.{name}[{i}]: {path:?} contains a NUL byte");
     }
     match path.starts_with('/') {
         true => Ok(PathBuf::from(path)),
-        false => bail!("{name}: {path:?} is not an absolute path"),
+        false => bail!("linux.{name}[{i}]: {path:?} is not an absolute path"),
     }
 }
 
@@ -152,7 +164,7 @@ fn plan_mount(index: usize, mount: &Mount, bundle: &Path) -> Result<MountPlan> {
         bail!("{}: idmapped mounts are not supported yet", name());
     }
     let source = match options.bind {
-        Some(recursive) => bind_source(mount, bundle, recursive, &options).with_context(name)?,
+        Some(recursive) => bind_source(mount, bundle, recursive).with_context(name)?,
         None if options.remount => Source::Remount,
         None => fresh_source(mount, kind).with_context(name)?,
     };
@@ -178,10 +190,20 @@ fn destination(path: &Path) -> PathBuf {
     clean
 }
 
-fn bind_source(mount: &Mount, bundle: &Path, recursive: bool, options: &Options) -> Result<Source> {
-    if let Some((key, _)) = options.data.first() {
-        bail!("bind mounts cannot have any filesystem-specific options applied: {key:?}");
+/// A bind shows a filesystem that has its options already; the kernel, too, ignores others here (mount(2)).
+fn drop_data_of_bind(mount: &mut MountPlan, findings: &mut Findings) {
+    if !matches!(mount.source, Source::Bind { .. }) {
+        return;
     }
+    for (key, _) in std::mem::take(&mut mount.options.data) {
+        let text =
+            format!("{}: {key:?} has no effect: it is an option of a filesystem, and this is a bind", mount.name());
+        let place = at("mounts").item(mount.index).field("options");
+        findings.add(Finding { severity: Severity::Warning, ..Finding::phrase(Code::NoEffect, place, text) });
+    }
+}
+
+fn bind_source(mount: &Mount, bundle: &Path, recursive: bool) -> Result<Source> {
     match mount.source() {
         Some(source) if !source.as_os_str().is_empty() => Ok(Source::Bind { path: bundle.join(source), recursive }),
         _ => bail!("a bind mount needs a source"),
@@ -237,10 +259,6 @@ mod tests {
             (
                 serde_json::json!({"destination": "/x", "options": ["bind"]}),
                 "mounts[3] /x: a bind mount needs a source",
-            ),
-            (
-                serde_json::json!({"destination": "/x", "source": "/y", "options": ["bind", "size=1"]}),
-                "bind mounts cannot have any filesystem-specific options applied: \"size\"",
             ),
             (
                 serde_json::json!({"destination": "/proc/self", "type": "tmpfs", "source": "t"}),

@@ -1,7 +1,8 @@
 //! Bytes to `Spec`. Legal input that the typed parser refuses is mended first; what is left gets one error that
 //! names the JSON path.
 
-use super::place::path_at;
+use super::position::place_at;
+use super::{Code, Finding, Findings, at};
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -23,7 +24,7 @@ pub struct Config {
     pub text: String,
     pub spec: Spec,
     /// What was legal but had to be left out, such as a capability that nobody knows.
-    pub warnings: Vec<String>,
+    pub findings: Findings,
 }
 
 /// Reads the configuration of `bundle`, from `file` where another name than `config.json` is given.
@@ -31,9 +32,9 @@ pub fn load(bundle: &Path, file: Option<&Path>) -> Result<Config> {
     let bundle = std::path::absolute(bundle)?;
     let path = bundle.join(file.unwrap_or(Path::new("config.json")));
     let text = read(&path)?;
-    let mut warnings = Vec::new();
-    let spec = parse_spec(&text, &mut warnings).with_context(|| path.display().to_string())?;
-    Ok(Config { bundle, text, spec, warnings })
+    let mut findings = Findings::default();
+    let spec = parse_spec(&text, &mut findings).with_context(|| path.display().to_string())?;
+    Ok(Config { bundle, text, spec, findings })
 }
 
 /// Reads a file of JSON text.
@@ -57,8 +58,8 @@ pub fn read(path: &Path) -> Result<String> {
 }
 
 /// Parses a whole configuration.
-pub fn parse_spec(text: &str, warnings: &mut Vec<String>) -> Result<Spec> {
-    let mut spec: Spec = parse(text, warnings, mend_spec)?;
+pub fn parse_spec(text: &str, findings: &mut Findings) -> Result<Spec> {
+    let mut spec: Spec = parse(text, findings, mend_spec)?;
     // An absent pids.limit is no limit; the typed parser makes it 0, which is the tightest one.
     let resources = spec.linux_mut().as_mut().and_then(|linux| linux.resources_mut().as_mut());
     if let Some(resources) = resources
@@ -73,39 +74,47 @@ pub fn parse_spec(text: &str, warnings: &mut Vec<String>) -> Result<Spec> {
 }
 
 /// Parses a `process` object, as `exec --process` takes it.
-pub fn parse_process(text: &str, warnings: &mut Vec<String>) -> Result<Process> {
-    parse(text, warnings, mend_process)
+pub fn parse_process(text: &str, findings: &mut Findings) -> Result<Process> {
+    parse(text, findings, mend_process)
 }
 
-fn parse<T: DeserializeOwned>(
-    text: &str,
-    warnings: &mut Vec<String>,
-    mend: fn(&mut Value, &mut Vec<String>),
-) -> Result<T> {
+fn parse<T: DeserializeOwned>(text: &str, findings: &mut Findings, mend: fn(&mut Value, &mut Findings)) -> Result<T> {
     // The typed parser would take the fields of an object from a list, by their position.
     if !text.trim_start().starts_with('{') {
-        let found: Value = serde_json::from_str(text).context("invalid JSON")?;
-        bail!("not a JSON object, but {}", if found.is_array() { "a list" } else { "a single value" });
+        let found = json(text)?;
+        let words = format!("not a JSON object, but {}", if found.is_array() { "a list" } else { "a single value" });
+        return Err(Finding::error(Code::Type, at(""), words).into());
     }
     if let Ok(value) = serde_json::from_str(text) {
         return Ok(value);
     }
     // Slow and exact: take out what only this parser refuses, and then say where it is wrong.
-    let mut value: Value = serde_json::from_str(text).context("invalid JSON")?;
-    mend(&mut value, warnings);
+    let mut value = json(text)?;
+    mend(&mut value, findings);
     let mended = value.to_string();
-    serde_json::from_str(&mended).map_err(|error: serde_json::Error| {
-        let path = path_at(&mended, error.line(), error.column());
-        let message = error.to_string();
-        let cause = message.split(" at line ").next().unwrap_or_default();
-        if path.is_empty() { anyhow::anyhow!("{cause}") } else { anyhow::anyhow!("{path}: {cause}") }
-    })
+    serde_json::from_str(&mended).map_err(|error| misfit(&mended, &error).into())
 }
 
-fn mend_spec(spec: &mut Value, warnings: &mut Vec<String>) {
+fn json(text: &str) -> Result<Value, Finding> {
+    serde_json::from_str(text).map_err(|error| Finding::error(Code::Json, at(""), format!("invalid JSON: {error}")))
+}
+
+/// What the typed parser says against a text that is JSON.
+fn misfit(text: &str, error: &serde_json::Error) -> Finding {
+    let message = error.to_string();
+    let cause = message.split(" at line ").next().unwrap_or_default();
+    let code = match cause {
+        _ if cause.starts_with("missing field") => Code::Missing,
+        _ if cause.starts_with("unknown variant") => Code::Unknown,
+        _ => Code::Type,
+    };
+    Finding::error(code, place_at(text, error.line(), error.column()), cause)
+}
+
+fn mend_spec(spec: &mut Value, findings: &mut Findings) {
     drop_nulls(spec);
     if let Some(process) = spec.get_mut("process") {
-        mend_process(process, warnings);
+        mend_process(process, findings);
     }
     if let Some(linux) = spec.get_mut("linux") {
         mend_seccomp(linux);
@@ -136,8 +145,8 @@ fn mend_seccomp(linux: &mut Value) {
     }
 }
 
-fn mend_process(process: &mut Value, warnings: &mut Vec<String>) {
-    mend_capabilities(process, warnings);
+fn mend_process(process: &mut Value, findings: &mut Findings) {
+    mend_capabilities(process, findings);
     mend_scheduler(process);
 }
 
@@ -154,18 +163,35 @@ fn mend_scheduler(process: &mut Value) {
 }
 
 /// config.md: "any value which cannot be mapped to a relevant kernel interface [...] MUST be logged as a warning".
-fn mend_capabilities(process: &mut Value, warnings: &mut Vec<String>) {
+fn mend_capabilities(process: &mut Value, findings: &mut Findings) {
     let Some(Value::Object(sets)) = process.get_mut("capabilities") else { return };
+    let mut unknown = Vec::new();
     for (set, names) in sets {
         let Value::Array(names) = names else { continue };
         names.retain(|name| {
             let known = serde_json::from_value::<oci_spec::runtime::Capability>(name.clone()).is_ok();
             if let (false, Some(name)) = (known, name.as_str()) {
-                warnings.push(format!("process.capabilities.{set}: unknown capability {name:?} is left out"));
+                unknown.push((set.clone(), name.to_owned()));
             }
             known || !name.is_string()
         });
     }
+    for (set, name) in &unknown {
+        let place = at("process.capabilities").field(set);
+        let wanted = unknown.iter().any(|(other, same)| same == name && other != "bounding");
+        findings.add(match wanted || kernel_may_know_more() {
+            true => Finding::warning(Code::Capability, place, format!("unknown capability {name:?} is left out")),
+            // Nobody asks for it: a limit that names what this kernel cannot have is a slip of the pen.
+            false => Finding::error(Code::Capability, place, format!("unknown capability {name:?}, in no other set")),
+        });
+    }
+}
+
+/// Whether this kernel has capabilities that rt does not.
+fn kernel_may_know_more() -> bool {
+    let newest = std::fs::read_to_string("/proc/sys/kernel/cap_last_cap").unwrap_or_default();
+    let known = caps::all().iter().map(caps::Capability::index).max();
+    newest.trim().parse().ok() > known
 }
 
 #[cfg(test)]
@@ -173,19 +199,19 @@ mod tests {
     use super::*;
 
     fn spec(text: &str) -> (Result<Spec>, Vec<String>) {
-        let mut warnings = Vec::new();
-        let spec = parse_spec(text, &mut warnings);
-        (spec, warnings)
+        let mut findings = Findings::default();
+        let spec = parse_spec(text, &mut findings);
+        (spec, findings.warnings().map(ToString::to_string).collect())
     }
 
     #[test]
     fn an_unknown_capability_is_a_warning() {
         let (spec, warnings) = spec(
             r#"{"ociVersion":"1.0.2","process":{"cwd":"/","user":{"uid":0,"gid":0},
-                "capabilities":{"bounding":["CAP_KILL","CAP_FUTURE"]}}}"#,
+                "capabilities":{"effective":["CAP_KILL","CAP_FUTURE"]}}}"#,
         );
         let process = spec.unwrap().process().clone().unwrap();
-        assert_eq!(process.capabilities().as_ref().unwrap().bounding().as_ref().unwrap().len(), 1);
+        assert_eq!(process.capabilities().as_ref().unwrap().effective().as_ref().unwrap().len(), 1);
         assert_eq!(warnings.len(), 1);
         assert!(warnings[0].contains("CAP_FUTURE"), "{warnings:?}");
     }

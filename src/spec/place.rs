@@ -1,105 +1,160 @@
-//! From a position in a JSON text to the JSON path of the value there: the typed parser knows only line and column.
+//! A place in a configuration, in both of its spellings: `process.rlimits[1].type` and `/process/rlimits/1/type`.
 
-/// The path of what stands at `line` and `column` (both from 1, as serde_json counts), such as
-/// `process.rlimits[1].type`; empty at the top.
-pub fn path_at(text: &str, line: usize, column: usize) -> String {
-    let before: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
-    let end = (before + column).min(text.len());
-    let mut walk = Walk { frames: Vec::new(), text: text.as_bytes(), at: 0 };
-    while walk.at < end {
-        walk.step(end);
-    }
-    walk.path()
+#![allow(dead_code)]
+
+use std::fmt;
+
+/// One step from a value to a value in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Step {
+    Field(String),
+    Index(usize),
 }
 
-enum Frame {
-    /// An object, and the key whose value is being read, if any.
-    Object(Option<String>),
-    /// An array, and the index of the element being read.
-    Array(usize),
+/// The way from the top of the configuration to a value.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place(Vec<Step>);
+
+/// The place that `path` names, such as `process.rlimits[1]`; what follows it in the text is left alone.
+pub fn at(path: &str) -> Place {
+    Place::leading(path).0
 }
 
-struct Walk<'a> {
-    frames: Vec<Frame>,
-    text: &'a [u8],
-    at: usize,
-}
-
-impl Walk<'_> {
-    /// Takes one token, unless it would leave what ends at `end`.
-    fn step(&mut self, end: usize) {
-        match self.text[self.at] {
-            b'{' => self.frames.push(Frame::Object(None)),
-            b'[' => self.frames.push(Frame::Array(0)),
-            b'}' | b']' if self.at + 1 < end => drop(self.frames.pop()),
-            // The parser complains about an object as a whole at its closing bracket.
-            b'}' => self.forget_key(),
-            b',' if self.at + 1 < end => match self.frames.last_mut() {
-                Some(Frame::Array(index)) => *index += 1,
-                _ => self.forget_key(),
-            },
-            b'"' => return self.string(end),
-            _ => {}
-        }
-        self.at += 1;
+impl Place {
+    /// The field `name` of the object here.
+    pub fn field(mut self, name: impl Into<String>) -> Place {
+        self.0.push(Step::Field(name.into()));
+        self
     }
 
-    fn forget_key(&mut self) {
-        if let Some(Frame::Object(key)) = self.frames.last_mut() {
-            *key = None;
-        }
+    /// Item `index` of the list here.
+    pub fn item(mut self, index: usize) -> Place {
+        self.0.push(Step::Index(index));
+        self
     }
 
-    /// A string: the key of the innermost object if that has none yet.
-    fn string(&mut self, end: usize) {
-        let start = self.at + 1;
-        let mut close = start;
-        while close < self.text.len() && self.text[close] != b'"' {
-            close += if self.text[close] == b'\\' { 2 } else { 1 };
-        }
-        let close = close.min(self.text.len());
-        if let Some(Frame::Object(key @ None)) = self.frames.last_mut()
-            && close < end
-        {
-            *key = Some(String::from_utf8_lossy(&self.text[start..close]).into_owned());
-        }
-        self.at = close + 1;
+    /// The place of the object or list that holds this one; `None` at the top.
+    pub fn parent(&self) -> Option<Place> {
+        let (_, before) = self.0.split_last()?;
+        Some(Place(before.to_vec()))
     }
 
-    fn path(&self) -> String {
-        let mut path = String::new();
-        for frame in &self.frames {
-            match frame {
-                Frame::Object(Some(key)) if path.is_empty() => path.push_str(key),
-                Frame::Object(Some(key)) => path.push_str(&format!(".{key}")),
-                Frame::Object(None) => {}
-                Frame::Array(index) => path.push_str(&format!("[{index}]")),
+    pub fn is_top(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether this is an item of a list.
+    pub fn is_item(&self) -> bool {
+        matches!(self.0.last(), Some(Step::Index(_)))
+    }
+
+    /// Whether one of the two holds the other.
+    pub fn overlaps(&self, other: &Place) -> bool {
+        self.0.iter().zip(&other.0).all(|(own, theirs)| own == theirs)
+    }
+
+    /// The JSON pointer (RFC 6901).
+    pub fn pointer(&self) -> String {
+        let mut pointer = String::new();
+        for step in &self.0 {
+            pointer.push('/');
+            match step {
+                Step::Field(name) => pointer.push_str(&name.replace('~', "~0").replace('/', "~1")),
+                Step::Index(index) => pointer.push_str(&index.to_string()),
             }
         }
-        path
+        pointer
+    }
+
+    /// The place with which `text` begins, and where it ends there.
+    pub fn leading(text: &str) -> (Place, usize) {
+        let mut place = Place::default();
+        let mut end = 0;
+        loop {
+            let rest = &text[end..];
+            let taken = match rest.as_bytes().first() {
+                Some(b'[') => place.take_bracket(rest),
+                Some(b'.') if end > 0 => place.take_word(&rest[1..]).map(|taken| taken + 1),
+                _ if end == 0 => place.take_word(rest),
+                _ => None,
+            };
+            match taken {
+                Some(taken) => end += taken,
+                None => return (place, end),
+            }
+        }
+    }
+
+    fn take_word(&mut self, text: &str) -> Option<usize> {
+        let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(text.len());
+        self.0.extend((end > 0).then(|| Step::Field(text[..end].to_owned())));
+        (end > 0).then_some(end)
+    }
+
+    /// `[3]`, or the quoted key of a map, `["memory.max"]`.
+    fn take_bracket(&mut self, text: &str) -> Option<usize> {
+        let mut keys = serde_json::Deserializer::from_str(&text[1..]).into_iter::<serde_json::Value>();
+        let key = keys.next()?.ok()?;
+        let end = 1 + keys.byte_offset();
+        let step = match (&key, key.as_u64()) {
+            (serde_json::Value::String(name), _) => Step::Field(name.clone()),
+            (_, Some(index)) => Step::Index(index as usize),
+            _ => return None,
+        };
+        (text.as_bytes().get(end) == Some(&b']')).then(|| self.0.push(step))?;
+        Some(end + 1)
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, step) in self.0.iter().enumerate() {
+            match step {
+                Step::Index(index) => write!(f, "[{index}]")?,
+                Step::Field(name) if name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') => {
+                    write!(f, "{}{name}", if i > 0 { "." } else { "" })?;
+                }
+                Step::Field(name) => write!(f, "[{name:?}]")?,
+            }
+        }
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::path_at;
+    use super::*;
 
-    /// The path where `|` stands in `text`.
-    fn at(text: &str) -> String {
-        let column = text.find('|').unwrap();
-        path_at(&text.replace('|', ""), 1, column)
+    #[test]
+    fn both_spellings() {
+        for (path, pointer) in [
+            ("process.rlimits[1].type", "/process/rlimits/1/type"),
+            ("linux.resources.unified[\"memory.max\"]", "/linux/resources/unified/memory.max"),
+            ("annotations[\"a/b~c\"]", "/annotations/a~1b~0c"),
+            ("", ""),
+        ] {
+            assert_eq!(at(path).pointer(), pointer);
+            assert_eq!(at(path).to_string(), path);
+        }
+        assert_eq!(at("process").field("rlimits").item(1).field("type"), at("process.rlimits[1].type"));
     }
 
     #[test]
-    fn paths() {
-        assert_eq!(at(r#"{"a": {"b": "x"|}}"#), "a.b");
-        assert_eq!(at(r#"{"a": [{"t": 1}, {"t": 2|}]}"#), "a[1].t");
-        assert_eq!(at(r#"{"a": 1, "b": [1, 2|]}"#), "b[1]");
-        assert_eq!(at(r#"{"a": {"b": 1}|}"#), "a");
-        assert_eq!(at(r#"{"a": {"b": 1}, "c": 2|}"#), "c");
-        assert_eq!(at(r#"{"a": "}],\"{", "b": true|}"#), "b");
-        assert_eq!(at(r#"{"a": ["x,y", {"k": "v"}, 3|]}"#), "a[2]");
-        assert_eq!(at("|{}"), "");
-        assert_eq!(path_at("{\n \"a\": {\n  \"b\": 7\n }\n}", 3, 8), "a.b");
+    fn a_place_ends_where_words_begin() {
+        for (text, path) in [
+            ("mounts[3] /x: type is missing", "mounts[3]"),
+            ("process.cwd: Cwd must be", "process.cwd"),
+            ("linux.resources.blockIO.weightDevice[].leafWeight: no", "linux.resources.blockIO.weightDevice"),
+            ("exec: \"\": not found", "exec"),
+            (": x", ""),
+        ] {
+            assert_eq!(at(text).to_string(), path);
+        }
+    }
+
+    #[test]
+    fn places_that_hold_each_other() {
+        assert!(at("process").overlaps(&at("process.cwd")) && at("process.cwd").overlaps(&at("process")));
+        assert!(!at("process.cwd").overlaps(&at("process.env")));
     }
 }

@@ -1,69 +1,75 @@
 //! Checks of the whole configuration that belong to no single room. Each names its place and cites the rule.
 
+use super::{Code, Finding, Findings, at};
 use crate::plan::Facts;
-use anyhow::{Result, bail};
 use oci_spec::runtime::Spec;
 
 /// Checks `spec` against the specification and against what this host can do.
-pub fn check(spec: &Spec, facts: &Facts) -> Result<()> {
-    version(spec.version())?;
-    annotations(spec)?;
-    labels(spec, facts)?;
-    unsupported(spec)
+pub fn check(spec: &Spec, facts: &Facts, findings: &mut Findings) {
+    version(spec.version(), findings);
+    annotations(spec, findings);
+    labels(spec, facts, findings);
+    unsupported(spec, findings);
 }
 
 /// config.md, "Specification version": SemVer 2.0, of a major version we know.
-fn version(version: &str) -> Result<()> {
+fn version(version: &str, findings: &mut Findings) {
     let number = version.split(['-', '+']).next().unwrap_or_default();
     let parts: Vec<&str> = number.split('.').collect();
     let plain = |part: &&str| part.parse::<u64>().is_ok() && (*part == "0" || !part.starts_with(['0', '+']));
-    if parts.len() != 3 || !parts.iter().all(plain) {
-        bail!("ociVersion: {version:?} is not a version (SemVer 2.0, such as \"1.3.0\")");
-    }
-    match parts[0] {
-        "1" => Ok(()),
-        major => bail!("ociVersion: {version:?} has major version {major}; rt knows version 1"),
-    }
+    let text = match parts[..] {
+        ["1", _, _] if parts.iter().all(plain) => return,
+        [major, _, _] if parts.iter().all(plain) => {
+            format!("{version:?} has major version {major}; rt knows version 1")
+        }
+        _ => format!("{version:?} is not a version (SemVer 2.0, such as \"1.3.0\")"),
+    };
+    findings.add(Finding::error(Code::Version, at("ociVersion"), text));
 }
 
 /// config.md, "Annotations": "Keys MUST NOT be an empty string."
-fn annotations(spec: &Spec) -> Result<()> {
-    match spec.annotations().iter().flatten().any(|(key, _)| key.is_empty()) {
-        true => bail!("annotations: a key is empty"),
-        false => Ok(()),
+fn annotations(spec: &Spec, findings: &mut Findings) {
+    if spec.annotations().iter().flatten().any(|(key, _)| key.is_empty()) {
+        findings.add(Finding::error(Code::Invalid, at("annotations"), "a key is empty"));
     }
 }
 
 /// A label that would not be applied is an error: the container would run less confined than asked.
-fn labels(spec: &Spec, facts: &Facts) -> Result<()> {
-    let Some(process) = spec.process() else { return Ok(()) };
+fn labels(spec: &Spec, facts: &Facts, findings: &mut Findings) {
+    let Some(process) = spec.process() else { return };
+    let mut missing = |field: &str, text: &str| findings.add(Finding::error(Code::Lsm, at(field), text));
     let asked = |label: &Option<String>| label.as_ref().is_some_and(|label| !label.is_empty());
     if asked(process.apparmor_profile()) && !facts.apparmor {
-        bail!("process.apparmorProfile: apparmor profile is set, but AppArmor is not enabled on this host");
+        missing("process.apparmorProfile", "apparmor profile is set, but AppArmor is not enabled on this host");
     }
     if asked(process.selinux_label()) && !facts.selinux {
-        bail!("process.selinuxLabel: selinux label is specified in config, but selinux is disabled or not supported");
+        let text = "selinux label is specified in config, but selinux is disabled or not supported";
+        missing("process.selinuxLabel", text);
     }
-    Ok(())
 }
 
 /// What rt does not do yet is refused, never silently left out.
-fn unsupported(spec: &Spec) -> Result<()> {
-    let Some(linux) = spec.linux() else { return Ok(()) };
+fn unsupported(spec: &Spec, findings: &mut Findings) {
+    let Some(linux) = spec.linux() else { return };
     let asked = [
         ("linux.netDevices", linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty())),
         ("linux.memoryPolicy", linux.memory_policy().is_some()),
         ("linux.mountLabel", linux.mount_label().as_ref().is_some_and(|label| !label.is_empty())),
     ];
-    match asked.into_iter().find(|(_, asked)| *asked) {
-        Some((field, _)) => bail!("{field}: is not supported by this version of rt"),
-        None => Ok(()),
+    for (field, _) in asked.into_iter().filter(|(_, asked)| *asked) {
+        findings.add(Finding::error(Code::Unsupported, at(field), "is not supported by this version of rt"));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::version;
+    use super::Findings;
+
+    fn version(version: &str) -> anyhow::Result<()> {
+        let mut findings = Findings::default();
+        super::version(version, &mut findings);
+        findings.verdict(())
+    }
 
     #[test]
     fn versions() {
