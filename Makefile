@@ -25,12 +25,16 @@ FISHDIR = $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 # Each test is one thread that waits for processes most of the time; more than this only makes kernel waits longer.
 TEST_THREADS ?= $(shell nproc)
 
-.PHONY: help demo build test lint bench validation man completions install uninstall clean linker busybox strace
+# Kernels and images of the test machines, kept between runs.
+VM_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rt-vm
+
+.PHONY: help demo build test test-native test-vm lint bench validation man completions install uninstall clean linker busybox strace
 
 help:
 	@echo 'make demo       build rt and run a container that says what it sees'
 	@echo 'make build      build the static binary, release profile'
 	@echo 'make test       unit tests, then black-box tests of the built binary (as root for all of them)'
+	@echo 'make test-vm    the black-box tests in virtual machines with every cgroup controller (as root)'
 	@echo 'make lint       formatting and clippy'
 	@echo 'make bench      time rt and the runtimes installed beside it (as root; ROUNDS=N)'
 	@echo 'make validation  run the OCI validation suite (RT_VALIDATION_SUITE: its folder, built)'
@@ -78,7 +82,9 @@ apt = { \
 		{ apt-get update -qq && apt-get install -qq -y --no-install-recommends $(1) >/dev/null; }; }
 
 # The tests run a development build: the same code, quicker to build, its checks on.
-test: linker strace
+test: test-native
+
+test-native: linker strace
 	@mkdir -p target && : > target/skipped && : > target/test.log
 	@if [ "$$(id -u)" != 0 ]; then echo 'not root: tests that need it will be skipped and listed'; fi
 	cargo build --target $(TRIPLE) -p rt -p rt-integration --bins
@@ -94,6 +100,20 @@ test: linker strace
 		END { printf "\ntests: %d passed, %d failed, %d skipped: %s\n", passed - skipped, failed, skipped, \
 			status ? "FAILED" : "ok" }' target/test.log; \
 	exit $$status
+
+# The same black-box tests on a stock kernel that has every controller in cgroup v2, nsdelegate and a shared /.
+test-vm: linker vm-tools
+	@mkdir -p $(VM_CACHE)
+	integration/vm/kernel $(VM_CACHE)
+	integration/vm/image $(VM_CACHE)
+	cargo build --target $(TRIPLE) -p rt -p rt-integration --bins
+	cargo test --no-run --target $(TRIPLE) -p rt-integration --tests 2>&1 | tee target/vm.built
+	integration/vm/tests $(VM_CACHE) target/vm "$$PWD/$(RT_DEV)" "$$PWD/$(PROBE)" \
+		$$(sed -n 's|^ *Executable tests/.*(\(.*\))$$|\1|p' target/vm.built | sed "s|^|$$PWD/|")
+
+vm-tools: busybox
+	@command -v qemu-system-x86_64 >/dev/null && command -v cpio >/dev/null && command -v depmod >/dev/null \
+		|| $(call apt,qemu-system-x86 cpio kmod xz-utils zstd,the virtual machine)
 
 lint:
 	cargo fmt --all --check
