@@ -77,6 +77,13 @@ impl Sandbox {
         self
     }
 
+    /// Gives the test, and every later call, a network of its own: what the runtime takes for the host's.
+    #[must_use]
+    pub fn with_network(self) -> Sandbox {
+        sys::unshare_network().expect("a network namespace of the test's own");
+        self
+    }
+
     pub fn user(&self) -> Option<u32> {
         self.user
     }

@@ -21,6 +21,12 @@ pub fn unshare_mounts() -> io::Result<()> {
     check(unsafe { libc::unshare(libc::CLONE_FS | libc::CLONE_NEWNS) }).map(drop)
 }
 
+/// Gives the calling thread, and what it will fork, a network namespace of its own.
+pub fn unshare_network() -> io::Result<()> {
+    // SAFETY: flags only.
+    check(unsafe { libc::unshare(libc::CLONE_NEWNET) }).map(drop)
+}
+
 pub fn mount(source: &str, target: &Path, kind: &str, flags: libc::c_ulong, data: &str) -> io::Result<()> {
     let (source, kind) = (terminated(source.as_ref())?, terminated(kind.as_ref())?);
     let (target, data) = (terminated(target.as_os_str())?, terminated(data.as_ref())?);

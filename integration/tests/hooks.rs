@@ -63,6 +63,78 @@ fn a_hook_gets_the_state_and_its_own_environment() {
     bundle.delete_force().ok();
 }
 
+/// Where each kind runs, what it is told, and its environment.
+#[test]
+fn what_each_kind_sees() {
+    let sandbox = sandbox!();
+    let dir = sandbox.dir();
+    let dir = dir.to_str().expect("UTF-8");
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").expect("procfs").trim_end().to_owned();
+    for environment in [json!(["ONLY=this", "EMPTY=", "LAST=a=b c"]), Value::Null] {
+        let mut bundle = sandbox.bundle("c").mount(dir, "bind", dir, &["rbind"]).set("/process/cwd", "/tmp");
+        bundle = bundle.set("/hostname", "inside").set("/annotations/a", "b").args(["pause"]);
+        let rootfs = bundle.rootfs();
+        let (home, rootfs) =
+            (bundle.dir.to_str().expect("UTF-8").to_owned(), rootfs.to_str().expect("UTF-8").to_owned());
+        for point in ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"] {
+            let mut hook = probe(&sandbox, &["report", &format!("{dir}/{point}")]);
+            if point == "startContainer" {
+                hook["path"] = json!("/bin/probe");
+            }
+            if !environment.is_null() {
+                hook["env"] = environment.clone();
+            }
+            bundle = bundle.set(&format!("/hooks/{point}/-"), hook);
+        }
+        bundle.create().ok();
+        bundle.start().ok();
+        let pid = bundle.pid();
+        bundle.delete_force().ok();
+        for (point, cwd, node, status, pid) in [
+            ("prestart", home.as_str(), host.as_str(), "created", pid),
+            ("createRuntime", &home, &host, "creating", pid),
+            ("createContainer", &rootfs, "inside", "creating", 1),
+            ("startContainer", "/tmp", "inside", "created", 1),
+            ("poststart", &home, &host, "running", pid),
+            ("poststop", &home, &host, "stopped", 0),
+        ] {
+            let seen = fs::read_to_string(format!("{dir}/{point}")).unwrap_or_else(|error| panic!("{point}: {error}"));
+            let lines: Vec<_> = seen.lines().collect();
+            assert_eq!(lines[..2], [cwd, node], "{point}");
+            let state: Value = serde_json::from_str(lines[2]).expect("JSON");
+            let expected = json!({ "ociVersion": "1.2.0", "id": "c", "status": status, "pid": pid, "bundle": home, "annotations": { "a": "b" } });
+            assert_eq!(state, expected, "{point}");
+            assert_eq!(
+                json!(lines[3..]),
+                if environment.is_null() { json!([]) } else { environment.clone() },
+                "{point}"
+            );
+        }
+    }
+}
+
+/// What a failing hook prints is in the error, whichever kind it is of; its timeout too.
+#[test]
+fn the_words_of_a_failure() {
+    let sandbox = sandbox!();
+    let script = "echo said; echo complained >&2; exit 3";
+    let failing = json!([{ "path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/bin"] }]);
+    for point in ["prestart", "createRuntime", "createContainer"] {
+        let text = format!("error running {point} hook #0: exit status 3, stdout: said, stderr: complained");
+        sandbox.bundle("c").set(&format!("/hooks/{point}"), failing.clone()).create().fails_with(&text);
+    }
+    let inside = json!([{ "path": "/bin/probe", "args": ["probe", "seq", "echo", "said", "--", "exit", "3"] }]);
+    let bundle = sandbox.bundle("c").set("/hooks/startContainer", inside);
+    bundle.run().fails_with("error running startContainer hook #0: exit status 3, stdout: said, stderr: ");
+    let second = json!([probe(&sandbox, &["true"]), { "path": sandbox.probe(), "args": ["probe", "sleep", "1000"], "timeout": 1 }]);
+    let bundle = sandbox.bundle("c").set("/hooks/createRuntime", second);
+    bundle.create().fails_with("error running createRuntime hook #1: hook ran past specified timeout of 1.0s");
+    for (timeout, text) in [(0, "timeout 0 is not greater than zero"), (-1, "timeout -1 is not greater than zero")] {
+        let hook = json!([{ "path": "/bin/true", "timeout": timeout }]);
+        sandbox.bundle("c").set("/hooks/poststop", hook).create().fails_with(&format!("hooks.poststop[0]: {text}"));
+    }
+}
+
 #[test]
 fn prestart_is_told_of_a_created_container() {
     let sandbox = sandbox!();

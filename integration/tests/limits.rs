@@ -1,4 +1,4 @@
-//! rlimits, scheduling, personality, keyring: what the kernel holds against a process.
+//! rlimits, personality, keyring: what the kernel holds against a process.
 
 use rt_integration::{Bundle, Sandbox, sandbox, skip};
 use serde_json::{Value, json};
@@ -77,54 +77,6 @@ fn a_list_that_makes_no_sense() {
 }
 
 #[test]
-fn every_scheduling_policy() {
-    let sandbox = sandbox!();
-    let sched = |value: Value| with(&sandbox, "/process/scheduler", value, &["sched"]);
-    assert_eq!(sched(json!({ "policy": "SCHED_OTHER", "nice": 7 })), "0 0 7\n");
-    assert_eq!(sched(json!({ "policy": "SCHED_BATCH", "nice": 5 })), "3 0 5\n");
-    assert_eq!(sched(json!({ "policy": "SCHED_BATCH", "nice": 19 })), "3 0 19\n");
-    assert_eq!(sched(json!({ "policy": "SCHED_IDLE" })).split(' ').next(), Some("5"));
-    for (policy, number) in [("SCHED_FIFO", "1"), ("SCHED_RR", "2")] {
-        let bundle = sandbox.bundle("c").set("/process/scheduler", json!({ "policy": policy, "priority": 10 }));
-        let out = bundle.args(["sched"]).run();
-        if out.stderr().contains("operation not permitted") {
-            skip!("real-time scheduling is not permitted here");
-        }
-        assert_eq!(out.ok().stdout(), format!("{number} 10 0\n"));
-    }
-    let flags = json!({ "policy": "SCHED_BATCH", "nice": 3, "flags": ["SCHED_FLAG_RESET_ON_FORK"] });
-    assert_eq!(sched(flags).split(' ').next_back(), Some("3\n"));
-    for wrong in [
-        json!({ "policy": "SCHED_OTHER", "nice": 20 }),
-        json!({ "policy": "SCHED_OTHER", "nice": -21 }),
-        json!({ "policy": "SCHED_OTHER", "priority": 3 }),
-        json!({ "policy": "SCHED_BATCH", "runtime": 1000 }),
-        json!({ "policy": "SCHED_FIFO", "priority": 1000 }),
-    ] {
-        let out = sandbox.bundle("c").set("/process/scheduler", wrong.clone()).run();
-        assert!(out.stderr().contains("process.scheduler"), "{wrong}: {}", out.report());
-        out.expect(1);
-    }
-}
-
-#[test]
-fn every_io_priority_class() {
-    let sandbox = sandbox!();
-    let io = |class: &str, priority: u32| {
-        let value = json!({ "class": class, "priority": priority });
-        sandbox.bundle("c").set("/process/ioPriority", value).args(["ioprio"]).run()
-    };
-    assert_eq!(io("IOPRIO_CLASS_BE", 0).ok().stdout(), "2 0\n");
-    assert_eq!(io("IOPRIO_CLASS_BE", 7).ok().stdout(), "2 7\n");
-    assert_eq!(io("IOPRIO_CLASS_IDLE", 0).ok().stdout(), "3 0\n");
-    let real_time = io("IOPRIO_CLASS_RT", 3);
-    if !real_time.stderr().contains("operation not permitted") {
-        assert_eq!(real_time.ok().stdout(), "1 3\n");
-    }
-    io("IOPRIO_CLASS_BE", 8).expect(1).fails_with("process.ioPriority");
-}
-
-#[test]
 fn a_32_bit_personality() {
     let sandbox = sandbox!();
     let domain = |domain: &str| with(&sandbox, "/linux/personality", json!({ "domain": domain }), &["personality"]);
@@ -178,18 +130,4 @@ fn umask_and_groups() {
     let bundle: Bundle =
         sandbox.bundle("c").set("/process/user", json!({ "uid": 1, "gid": 1, "additionalGids": many }));
     assert!(bundle.args(["id"]).run().ok().stdout().contains("998,999,1000 "));
-}
-
-#[test]
-fn every_cpu_may_be_used_whatever_the_caller_has() {
-    let sandbox = sandbox!();
-    let bundle = sandbox.bundle("c").args(["affinity"]);
-    let unbound = bundle.run().ok().lines()[0].clone();
-    let plain = sandbox.command(["run", "--bundle", bundle.dir.to_str().expect("UTF-8"), "c"]);
-    let mut call = std::process::Command::new("taskset");
-    if std::process::Command::new("taskset").arg("--version").output().is_err() {
-        skip!("no taskset");
-    }
-    call.args(["-c", "0"]).arg(plain.get_program()).args(plain.get_args()).env_clear().env("PATH", "/usr/bin:/bin");
-    assert_eq!(sandbox.finish(call).ok().lines()[0], unbound);
 }

@@ -1,5 +1,6 @@
 //! `features`: what this rt can do (features.md), from the tables that the code itself works by.
 
+use crate::confine::memory_policy;
 use crate::rootfs::options;
 use crate::{namespaces, seccomp};
 use serde::Serialize;
@@ -64,7 +65,8 @@ fn linux() -> Value {
         "apparmor": {"enabled": true},
         "selinux": {"enabled": true},
         "intelRdt": {"enabled": true, "schemata": true, "monitoring": true},
+        "memoryPolicy": {"modes": memory_policy::modes(), "flags": memory_policy::flags()},
         "mountExtensions": {"idmap": {"enabled": false}},
-        "netDevices": {"enabled": false},
+        "netDevices": {"enabled": true},
     })
 }

@@ -2,6 +2,7 @@
 
 use super::listener;
 use super::plan::ProcessPlan;
+use super::scheduling::LastCpus;
 use crate::fault::{During, Fault, words};
 use crate::sys::exec::{Strings, execve};
 use crate::sys::process::*;
@@ -58,17 +59,24 @@ pub fn restrict(plan: &ProcessPlan) -> Result<(), Fault> {
             .or_else(|errno| if errno == Errno::ENOSYS { Ok(()) } else { Err(errno) })
             .map_err(keyring_fault)?;
     }
-    // A daemon may be pinned to some CPUs; its containers have those of their cpuset. Best effort: a filter around rt may
-    // forbid it.
-    let _ = run_on_all_cpus();
+    match &plan.affinity.last {
+        // A daemon may be pinned to some CPUs; its containers have those of their cpuset. Best effort: a filter around rt
+        // may forbid it. One call is the least: to ask first whether it is needed would be one, too.
+        LastCpus::All => drop(run_on_all_cpus()),
+        LastCpus::Only(mask) => run_on_cpus(mask).map_err(|errno| cpus_fault("final", errno))?,
+        LastCpus::AsTheyAre => {}
+    }
     if let Some(attr) = &plan.scheduler {
-        set_scheduler(attr).during("scheduler", || "process.scheduler: cannot be set".to_owned())?;
+        set_scheduler(attr).map_err(|errno| scheduler_fault(attr, errno))?;
     }
     if let Some((class, level)) = plan.io_priority {
         set_io_priority(class, level).during("scheduler", || "process.ioPriority: cannot be set".to_owned())?;
     }
     if let Some(domain) = plan.personality {
         set_personality(domain).during("personality", || "linux.personality: cannot be set".to_owned())?;
+    }
+    if let Some(policy) = &plan.memory_policy {
+        set_memory_policy(policy.mode, &policy.nodes).map_err(memory_policy_fault)?;
     }
     for (i, limit) in plan.limits.iter().enumerate() {
         set_rlimit(limit.resource, limit.soft, limit.hard).map_err(|errno| {
@@ -81,6 +89,52 @@ pub fn restrict(plan: &ProcessPlan) -> Result<(), Fault> {
         })?;
     }
     plan.capabilities.drop_bounding()
+}
+
+/// Moves whoever makes a process to the CPUs of `process.execCPUAffinity.initial`.
+pub fn start_on_cpus(plan: &ProcessPlan) -> Result<(), Fault> {
+    match &plan.affinity.first {
+        Some(mask) => run_on_cpus(mask).map_err(|errno| cpus_fault("initial", errno)),
+        None => Ok(()),
+    }
+}
+
+fn cpus_fault(which: &str, errno: Errno) -> Fault {
+    let what = format!("process.execCPUAffinity.{which}: cannot be set: {}", words(errno));
+    let fault = Fault::new("scheduler", what).errno(errno);
+    match errno {
+        Errno::EINVAL => fault.hint("none of these CPUs is there and in the cpuset of the cgroup"),
+        _ => fault,
+    }
+}
+
+fn scheduler_fault(attr: &SchedAttr, errno: Errno) -> Fault {
+    let fault = Fault::new("scheduler", format!("process.scheduler: cannot be set: {}", words(errno))).errno(errno);
+    let deadline = attr.policy == libc::SCHED_DEADLINE as u32;
+    match errno {
+        Errno::EPERM if deadline => {
+            fault.hint("SCHED_DEADLINE takes CAP_SYS_NICE of the host, and every CPU: a cpuset must not leave any out")
+        }
+        Errno::EPERM => fault.hint(
+            "this takes CAP_SYS_NICE of the host, and under CONFIG_RT_GROUP_SCHED a cgroup with real-time budget",
+        ),
+        Errno::EBUSY => {
+            fault.hint("the kernel cannot grant this much time of a CPU beside what others have been granted")
+        }
+        Errno::EOPNOTSUPP => fault.hint("utilization clamps take a kernel with CONFIG_UCLAMP_TASK"),
+        _ => fault,
+    }
+}
+
+fn memory_policy_fault(errno: Errno) -> Fault {
+    let fault = Fault::new("memory", format!("linux.memoryPolicy: cannot be set: {}", words(errno))).errno(errno);
+    match errno {
+        Errno::EINVAL => fault.hint(
+            "none of the nodes is there and in the cpuset of the cgroup, or the kernel does not know this mode or flag",
+        ),
+        Errno::ENOSYS => fault.hint("this takes a kernel with CONFIG_NUMA"),
+        _ => fault,
+    }
 }
 
 fn keyring_fault(errno: Errno) -> Fault {
@@ -151,7 +205,10 @@ fn groups(plan: &ProcessPlan) -> Result<(), Fault> {
             let what = format!("process.user.additionalGids: cannot be set: {}", words(errno));
             let fault = Fault::new("user", what).errno(errno);
             Err(match errno {
-                Errno::EPERM => fault.hint("setgroups is denied in a user namespace made without privilege"),
+                Errno::EPERM => fault.hint(
+                    "setgroups is denied in a user namespace made without privilege: map the groups with newgidmap \
+                     (/etc/subgid), or leave additionalGids empty",
+                ),
                 Errno::EINVAL => fault.hint("one of them is not mapped by linux.gidMappings"),
                 _ => fault,
             })

@@ -8,10 +8,13 @@ mod executable;
 mod home;
 mod limits;
 mod listener;
+pub mod memory_policy;
 mod plan;
 mod scheduling;
+mod sets;
 
-pub use apply::{AfterLoad, close_all_but, enter_cwd, failure, finish, lock_down, open_label, restrict};
+pub use apply::{AfterLoad, close_all_but, enter_cwd, failure, finish, lock_down, open_label, restrict, start_on_cpus};
 pub use executable::{explain, find_executable};
 pub use home::with_home;
 pub use plan::{ProcessPlan, plan};
+pub use scheduling::Affinity;

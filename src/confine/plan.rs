@@ -2,13 +2,14 @@
 
 use super::capabilities::{self, CapPlan};
 use super::limits::{self, Limit};
-use super::scheduling;
+use super::memory_policy::{self, MemoryPolicy};
+use super::scheduling::{self, Affinity};
 use crate::seccomp;
-use crate::spec::{Code, Finding, Findings, at};
+use crate::spec::{Code, Finding, Findings, Place, at};
 use crate::sys::process::SchedAttr;
 use crate::sys::tty::Size;
 use anyhow::{Context, Result, bail};
-use oci_spec::runtime::{Linux, Process};
+use oci_spec::runtime::{Linux, Process, User};
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
@@ -35,6 +36,9 @@ pub struct ProcessPlan {
     pub selinux: Option<CString>,
     pub scheduler: Option<SchedAttr>,
     pub io_priority: Option<(u32, u32)>,
+    /// Which CPUs the process may run on, of those that its cpuset has.
+    pub affinity: Affinity,
+    pub memory_policy: Option<MemoryPolicy>,
     pub personality: Option<u64>,
     /// The name of the new session keyring.
     pub keyring: Option<CString>,
@@ -72,6 +76,13 @@ pub fn plan(process: &Process, linux: Option<&Linux>, keyring: Option<&str>, fin
     if user.username().as_ref().is_some_and(|name| !name.is_empty()) {
         let text = "is for Windows; uid and gid are used";
         findings.add(Finding::warning(Code::NoEffect, at("process.user.username"), text));
+    }
+    check_ids(user, findings);
+    let flags = linux.and_then(|linux| linux.personality().as_ref()?.flags().as_deref()).unwrap_or_default();
+    if !flags.is_empty() {
+        // config-linux.md: "Currently no flag values are supported."
+        let text = format!("{} are left out, no flag is supported", flags.join(", "));
+        findings.add(Finding::warning(Code::NoEffect, at("linux.personality.flags"), text));
     }
     let oom_score_adj = process.oom_score_adj();
     if let Some(score) = oom_score_adj
@@ -115,6 +126,12 @@ pub fn plan(process: &Process, linux: Option<&Linux>, keyring: Option<&str>, fin
             .io_priority()
             .as_ref()
             .and_then(|spec| findings.keep(Code::Invalid, scheduling::io_priority(spec))),
+        affinity: findings
+            .keep(Code::Affinity, scheduling::affinity(process.exec_cpu_affinity().as_ref()))
+            .unwrap_or_default(),
+        memory_policy: linux
+            .and_then(|linux| linux.memory_policy().as_ref())
+            .and_then(|spec| findings.keep(Code::MemoryPolicy, memory_policy::plan(spec))),
         personality: linux.and_then(|linux| linux.personality().as_ref()).map(scheduling::personality),
         keyring: keyring.and_then(|id| CString::new(format!("_ses.{id}")).ok()),
         seccomp,
@@ -151,6 +168,24 @@ fn check_cwd(cwd: &Path) -> Result<()> {
         bail!("process.cwd: Cwd must be an absolute path, not {}", cwd.display());
     }
     Ok(())
+}
+
+/// The last id means "no change" to the kernel, and a umask has nine bits.
+fn check_ids(user: &User, findings: &mut Findings) {
+    let mut check = |id: u32, place: &dyn Fn() -> Place| {
+        if id == u32::MAX {
+            let text = format!("{id} is no id (the kernel means \"no change\" by it)");
+            findings.add(Finding::error(Code::Invalid, place(), text));
+        }
+    };
+    check(user.uid(), &|| at("process.user.uid"));
+    check(user.gid(), &|| at("process.user.gid"));
+    for (i, gid) in user.additional_gids().iter().flatten().enumerate() {
+        check(*gid, &|| at("process.user.additionalGids").item(i));
+    }
+    if let Some(umask) = user.umask().filter(|umask| *umask > 0o777) {
+        findings.add(Finding::error(Code::Invalid, at("process.user.umask"), format!("{umask:#o} is above 0o777")));
+    }
 }
 
 /// Refuses a filter that would stop what still has to run between its load and the container's own program.

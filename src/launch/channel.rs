@@ -7,6 +7,8 @@
 //!   |------ Mapped ------------->|                                                          |
 //!   |<----- Init + pidfd --------|  clone3(CLONE_PARENT) ---------------------------------->|
 //!   |------ Mapped ------------------------------------------------------------------------>|  new user namespace
+//!   |<----- NeedDevices -------------------------------------------------------------------|  linux.netDevices
+//!   |------ DevicesMoved ----------------------------------------------------------------->|
 //!   |<----- RunHooks -----------------------------------------------------------------------|  mounts are made
 //!   |------ HooksDone --------------------------------------------------------------------->|
 //!   |<----- Terminal + master --------------------------------------------------------------|  process.terminal
@@ -39,6 +41,8 @@ use std::path::PathBuf;
 pub enum Up {
     NeedMaps,
     Init(Child),
+    /// Init is in its network namespace and waits for `DevicesMoved`.
+    NeedDevices,
     RunHooks,
     Warn(String),
     /// The listener of the filter that the process has loaded; it waits for `Delivered`.
@@ -49,6 +53,8 @@ pub enum Up {
     Failed(Fault),
     /// The other side is gone: it has executed the container's program, or died.
     Closed,
+    /// The other side is gone with a word of ours unread: it died.
+    Lost,
 }
 
 /// From the parent to the container's side.
@@ -56,6 +62,7 @@ pub enum Up {
 #[repr(u8)]
 pub enum Down {
     Mapped = b'M',
+    DevicesMoved = b'N',
     HooksDone = b'H',
     Go = b'G',
     Wait = b'W',
@@ -106,7 +113,7 @@ impl Channel {
         loop {
             return match recv(self.socket.as_raw_fd(), &mut byte, MsgFlags::empty()) {
                 Err(Errno::EINTR) => continue,
-                Ok(1) => [Down::Mapped, Down::HooksDone, Down::Go, Down::Wait]
+                Ok(1) => [Down::Mapped, Down::DevicesMoved, Down::HooksDone, Down::Go, Down::Wait]
                     .into_iter()
                     .find(|down| *down as u8 == byte[0]),
                 _ => None,
@@ -118,6 +125,7 @@ impl Channel {
     pub fn report(&self, message: &Up) -> nix::Result<()> {
         match message {
             Up::NeedMaps => self.send(b"M"),
+            Up::NeedDevices => self.send(b"N"),
             Up::RunHooks => self.send(b"H"),
             Up::Ready => self.send(b"R"),
             Up::Listener(listener) => send_fd(self.socket.as_raw_fd(), LISTENER, &[listener.as_raw_fd()]),
@@ -132,7 +140,7 @@ impl Channel {
                 let fds = [child.pidfd.as_raw_fd()];
                 send_fd(self.socket.as_raw_fd(), &data, &fds)
             }
-            Up::Closed => Ok(()),
+            Up::Closed | Up::Lost => Ok(()),
         }
     }
 
@@ -142,10 +150,14 @@ impl Channel {
         if data.is_empty() {
             *data = vec![0; LARGEST];
         }
-        let (n, fd) = receive_fd(self.socket.as_raw_fd(), &mut data)?;
+        let (n, fd) = match receive_fd(self.socket.as_raw_fd(), &mut data) {
+            Err(Errno::ECONNRESET) => return Ok(Up::Lost),
+            result => result?,
+        };
         let Some((tag, rest)) = data[..n].split_first() else { return Ok(Up::Closed) };
         Ok(match tag {
             b'M' => Up::NeedMaps,
+            b'N' => Up::NeedDevices,
             b'H' => Up::RunHooks,
             b'R' => Up::Ready,
             b'W' => Up::Warn(String::from_utf8_lossy(rest).into_owned()),

@@ -51,6 +51,7 @@ pub fn enter(mut entry: Entry) -> Result<(Child, Option<OwnedFd>)> {
     let page = FaultPage::inherited().during("clone", || "cannot map a shared page".to_owned())?;
     let (ours, theirs) = channel::pair().during("clone", || "cannot make a socket pair".to_owned())?;
     let kinds = namespaces::foreign(&entry.namespaces, pid, entry.host.proc());
+    confine::start_on_cpus(entry.plan)?;
     // Before any process of the container can see us, and inherited by the child (CVE-2016-9962).
     process::set_dumpable(false).during("process", || "cannot become undumpable".to_owned())?;
     // Whoever is born in the container's pid namespace can be seen there, with its root and its fds: so all is joined
@@ -172,6 +173,7 @@ fn attend(entry: &mut Entry, channel: &Channel, page: &FaultPage, child: &Child)
             }
             Up::Terminal(master, name) => entry.outlets.terminal(master, &name)?,
             Up::Failed(fault) => return Err(fault.into()),
+            Up::Lost => return Err(Fault::new("channel", "the new process died before it ran its program").into()),
             _ => {
                 let name = entry.plan.args[0].to_string_lossy();
                 return confine::failure(page, &name).map_or(Ok(()), |fault| Err(fault.into()));

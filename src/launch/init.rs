@@ -5,7 +5,7 @@ use super::rendezvous;
 use crate::confine::{self, AfterLoad};
 use crate::fault::{During, Fault};
 use crate::namespaces::{self, Joined};
-use crate::plan::Plan;
+use crate::plan::{Plan, Sysctl};
 use crate::rootfs::{Rootfs, Sources, open_sources};
 use crate::state::Status;
 use crate::sys::exec::exit_now;
@@ -77,7 +77,7 @@ fn prepare(inherited: &Inherited, sources: Option<Sources>) -> Result<Prepared, 
     SigSet::empty().thread_set_mask().during("signals", || "cannot unblock signals".to_owned())?;
     let place = enter_namespaces(inherited)?;
     nix::unistd::setsid().during("session", || "cannot start a session".to_owned())?;
-    name_and_tune(plan, *proc)?;
+    name_and_tune(inherited)?;
     let label = match &plan.process {
         Some(process) => confine::open_label(process, *proc)?,
         None => None,
@@ -141,7 +141,8 @@ pub fn become_root(keep_groups: bool) -> Result<(), Fault> {
     mapped(process::setuid(0)).during("user", what)
 }
 
-fn name_and_tune(plan: &Plan, proc: BorrowedFd) -> Result<(), Fault> {
+fn name_and_tune(inherited: &Inherited) -> Result<(), Fault> {
+    let Inherited { plan, channel, proc, .. } = inherited;
     if let Some(name) = &plan.hostname {
         nix::unistd::sethostname(name).during("hostname", || format!("cannot set hostname {name:?}"))?;
     }
@@ -151,8 +152,13 @@ fn name_and_tune(plan: &Plan, proc: BorrowedFd) -> Result<(), Fault> {
     if plan.namespaces.makes(namespaces::NET) {
         crate::net::loopback_up().during("network", || "cannot bring up the loopback interface".to_owned())?;
     }
-    for (name, value) in &plan.sysctls {
-        crate::proc::write(proc, &format!("sys/{name}"), value.as_bytes())
+    // Before the sysctls: some are a device's.
+    if !plan.devices.is_empty() && (channel.report(&Up::NeedDevices).is_err() || !channel.wait_for(Down::DevicesMoved))
+    {
+        exit_now(1);
+    }
+    for Sysctl { name, path, value, .. } in &plan.sysctls {
+        crate::proc::write(*proc, &format!("sys/{path}"), value.as_bytes())
             .during("sysctl", || format!("linux.sysctl: cannot set {name} to {value:?}"))?;
     }
     Ok(())

@@ -5,11 +5,12 @@
 //! clones init as its own sibling (CLONE_PARENT), which makes it the parent's child.
 
 use super::channel::{Channel, Down, Up};
-use crate::fault::{During, Fault};
+use crate::fault::{During, Fault, words};
 use crate::host::Host;
 use crate::namespaces::{self, Joined, NamespacePlan};
 use crate::sys::clone::{Cloned, clone3};
 use crate::sys::process::set_dumpable;
+use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 
 const STAGE: &str = "namespaces";
@@ -57,8 +58,7 @@ pub fn run(
     if !plan.offsets.is_empty() {
         unshare(CloneFlags::from_bits_retain(namespaces::TIME as i32))
             .during(STAGE, || "cannot make a time namespace".to_owned())?;
-        crate::proc::write(host.proc(), "self/timens_offsets", plan.offsets.as_bytes())
-            .during(STAGE, || "linux.timeOffsets: cannot be set".to_owned())?;
+        crate::proc::write(host.proc(), "self/timens_offsets", plan.offsets.as_bytes()).map_err(offsets_fault)?;
     }
     if host.privileged {
         // Init is seen in a joined pid namespace from its clone on, with the host's root still open to it.
@@ -73,5 +73,17 @@ pub fn run(
             channel.report(&Up::Init(init)).during(STAGE, || "cannot hand over init".to_owned())?;
             Ok(None)
         }
+    }
+}
+
+fn offsets_fault(errno: Errno) -> Fault {
+    let fault = Fault::new(STAGE, format!("linux.timeOffsets: cannot be set: {}", words(errno))).errno(errno);
+    match errno {
+        // time_namespaces(7): below zero, or above half of what a clock can count.
+        Errno::ERANGE => fault.hint("a clock of the container would be negative, or run for more than 146 years"),
+        Errno::EPERM | Errno::EACCES => {
+            fault.hint("this takes CAP_SYS_TIME in the user namespace of the time namespace")
+        }
+        _ => fault,
     }
 }

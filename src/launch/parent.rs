@@ -10,8 +10,9 @@ use crate::confine;
 use crate::fault::{During, Fault, words};
 use crate::host::Host;
 use crate::log::Log;
-use crate::namespaces::{self, open_joins, write_maps};
-use crate::plan::Plan;
+use crate::namespaces::{self, Joined, open_joins, write_maps};
+use crate::net::Mover;
+use crate::plan::{Plan, Sysctl};
 use crate::rootfs::open_sources;
 use crate::state::{Directory, Identity, Record, Status};
 use crate::sys::clone::{Child, Cloned, Ended, clone3, pidfd_send_signal, wait};
@@ -48,6 +49,7 @@ pub fn launch(site: &mut Site) -> Result<Child> {
         (Ok(()), None) => Err(Fault::new("clone", "init was never made").into()),
         (Err(error), init) => {
             making.init = init;
+            making.return_devices(site.log);
             making.kill();
             Err(error)
         }
@@ -60,7 +62,11 @@ struct Making {
     page: FaultPage,
     split: Split,
     joiner: Option<Child>,
+    /// What init has said before the joiner said that there is one.
+    early: Vec<Up>,
     init: Option<Child>,
+    /// What has taken the host's network devices to the container.
+    mover: Option<Mover>,
     /// Kept until init has it: the parent's end of nothing.
     _listener: Option<OwnedFd>,
 }
@@ -70,6 +76,7 @@ impl Making {
     fn begin(site: &Site) -> Result<Making> {
         let plan = site.plan;
         let joins = open_joins(&plan.namespaces.join)?;
+        own_sysctls(plan, &joins)?;
         let split = joiner::split(&plan.namespaces, &joins);
         // Without privilege the child opens them, once its user namespace is mapped.
         let sources = if site.host.privileged { Some(open_sources(&plan.root)?) } else { None };
@@ -117,7 +124,16 @@ impl Making {
             }
         };
         drop(theirs);
-        let mut making = Making { channel: ours, page, split, joiner: None, init: None, _listener: listener };
+        let mut making = Making {
+            channel: ours,
+            page,
+            split,
+            joiner: None,
+            early: Vec::new(),
+            init: None,
+            mover: None,
+            _listener: listener,
+        };
         if making.split.needed {
             making.joiner = Some(child);
         } else {
@@ -171,10 +187,24 @@ impl Making {
         Ok(self.channel.listen().during("channel", || "cannot hear the container's init".to_owned())?)
     }
 
+    /// Joiner and init speak over one channel, and init may be the faster: what it says is kept until it is known.
+    fn listen_in_order(&mut self) -> Result<Up> {
+        if self.joiner.is_none() && !self.early.is_empty() {
+            return Ok(self.early.remove(0));
+        }
+        loop {
+            match self.listen()? {
+                up @ (Up::NeedMaps | Up::Init(_) | Up::Failed(_) | Up::Closed | Up::Lost) => return Ok(up),
+                up if self.joiner.is_none() => return Ok(up),
+                up => self.early.push(up),
+            }
+        }
+    }
+
     /// Answers init until it is done, or failed.
     fn attend(&mut self, site: &mut Site) -> Result<()> {
         loop {
-            match self.listen()? {
+            match self.listen_in_order()? {
                 Up::NeedMaps => {
                     if let Some(joiner) = &self.joiner {
                         self.map(site, joiner)?;
@@ -187,6 +217,10 @@ impl Making {
                     }
                     self.after_clone(site)?;
                 }
+                Up::NeedDevices => {
+                    self.take_devices(site)?;
+                    self.tell(Down::DevicesMoved)?;
+                }
                 Up::RunHooks => {
                     self.hooks_before_pivot(site)?;
                     self.tell(Down::HooksDone)?;
@@ -196,8 +230,21 @@ impl Making {
                 Up::Listener(_) => return Err(Fault::new("seccomp", "a listener before its time").into()),
                 Up::Ready => return self.made(site),
                 Up::Failed(fault) => return Err(fault.into()),
-                Up::Closed => return Err(self.death(site).into()),
+                Up::Closed | Up::Lost => return Err(self.death(site).into()),
             }
+        }
+    }
+
+    fn take_devices(&mut self, site: &Site) -> Result<()> {
+        let Some(init) = &self.init else { return Ok(()) };
+        let mover = self.mover.insert(Mover::reach(init.pidfd.as_fd(), site.host.proc())?);
+        Ok(mover.take(&site.plan.devices)?)
+    }
+
+    /// Returns the host's network devices, before the container's network namespace can go with them.
+    fn return_devices(&mut self, log: &Log) {
+        for fault in self.mover.take().into_iter().flat_map(Mover::give_back) {
+            log.warn(&fault.to_string());
         }
     }
 
@@ -237,6 +284,7 @@ impl Making {
                     self.tell(Down::Delivered)?;
                 }
                 Up::Failed(fault) => return Err(fault.into()),
+                Up::Lost => return Err(self.death(site).into()),
                 _ => {
                     return confine::failure(&self.page, &site.record.program)
                         .map_or(Ok(()), |fault| Err(fault.into()));
@@ -268,6 +316,18 @@ impl Making {
         for child in [self.joiner.take(), self.init.take()].into_iter().flatten() {
             let _ = pidfd_send_signal(child.pidfd.as_fd(), libc::SIGKILL);
             let _ = wait(child.pidfd.as_fd());
+        }
+    }
+}
+
+/// A namespace joined by path may be our own, and a sysctl in it the host's.
+fn own_sysctls(plan: &Plan, joins: &[Joined]) -> Result<(), Fault> {
+    match plan.sysctls.iter().find(|sysctl| namespaces::is_ours(&plan.namespaces, joins, sysctl.namespace)) {
+        None => Ok(()),
+        Some(Sysctl { name, namespace, .. }) => {
+            let kind = namespaces::KINDS.iter().find(|kind| kind.flag == *namespace).map_or("", |kind| kind.name);
+            let what = format!("linux.sysctl: sysctl {name:?} not allowed in host {kind} namespace");
+            Err(Fault::new("sysctl", what).path(name).hint("the path in linux.namespaces leads to the host's own"))
         }
     }
 }

@@ -53,6 +53,12 @@ fn same_as_ours(fd: &OwnedFd, kind: &Kind) -> bool {
     matches!((own, fstat(fd)), (Ok(own), Ok(other)) if (own.st_dev, own.st_ino) == (other.st_dev, other.st_ino))
 }
 
+/// Whether the namespace of kind `flag` that the plan joins is our own; `joins` is what [`open_joins`] made of the plan.
+pub fn is_ours(plan: &NamespacePlan, joins: &[Joined], flag: u64) -> bool {
+    let joined = joins.iter().find(|join| join.kind.flag == flag);
+    plan.joins(flag) && joined.is_none_or(|join| same_as_ours(&join.fd, join.kind))
+}
+
 /// The kinds of namespaces that the process `pid` of a container with this plan does not share with us. To join one's
 /// own user namespace is an error (setns(2)). `proc` is the host's /proc.
 pub fn foreign(plan: &NamespacePlan, pid: i32, proc: BorrowedFd) -> u64 {

@@ -4,7 +4,7 @@ mod idmap;
 mod join;
 
 pub use idmap::{IdMap, write_maps};
-pub use join::{Joined, foreign, join, open_joins};
+pub use join::{Joined, foreign, is_ours, join, open_joins};
 
 use crate::spec::{Code, Finding, Findings, at};
 use crate::sys::clone::CLONE_NEWTIME;

@@ -1,4 +1,11 @@
-//! The container's network namespace.
+//! The container's network namespace: its loopback interface, and the host's devices that are moved into it.
+
+mod devices;
+mod netlink;
+mod plan;
+
+pub use devices::Mover;
+pub use plan::{Device, plan};
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use std::os::fd::AsFd;

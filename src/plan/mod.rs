@@ -4,15 +4,17 @@
 mod sysctl;
 
 use crate::cgroups::{self, CgroupPlan, resctrl};
-use crate::confine::{self, ProcessPlan};
+use crate::confine::{self, Affinity, ProcessPlan};
 use crate::hooks::{self, HookPlans};
 use crate::namespaces::{self, NamespacePlan};
+use crate::net;
 use crate::rootfs::{self, Enter, RootPlan};
 use crate::spec::{Code, Config, Finding, Findings, at};
 use anyhow::{Result, bail};
 use oci_spec::runtime::Spec;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+pub use sysctl::Sysctl;
 
 /// What the caller asked for beside the configuration.
 #[derive(Debug)]
@@ -56,8 +58,9 @@ pub struct Plan {
     pub hooks: HookPlans,
     pub hostname: Option<String>,
     pub domainname: Option<String>,
-    /// Paths below /proc/sys and their values.
-    pub sysctls: Vec<(String, String)>,
+    pub sysctls: Vec<Sysctl>,
+    /// The host's network devices that are moved inside.
+    pub devices: Vec<net::Device>,
     pub preserve_fds: u32,
 }
 
@@ -77,17 +80,22 @@ pub fn plan(config: &Config, options: Options, facts: &Facts, findings: &mut Fin
     let mut process = process.map(|process| confine::plan(process, linux, keyring, findings));
     let annotations: BTreeMap<_, _> = spec.annotations().clone().unwrap_or_default().into_iter().collect();
     if let Some(process) = &mut process {
+        // config.md: "This setting is not applicable to the container's init process."
+        process.affinity = Affinity::default();
         process.keep_groups = annotations.get("run.oci.keep_original_groups").is_some_and(|value| value == "1");
         mapped(&namespaces, process, findings);
     }
     let sysctls = sysctl::plan(linux.and_then(|linux| linux.sysctl().as_ref()), &namespaces, findings);
     let rdt = linux.and_then(|linux| linux.intel_rdt().as_ref());
     let rdt = rdt.and_then(|rdt| resctrl::plan(rdt, &options.id, facts.resctrl.as_deref(), findings));
+    let hooks = hooks::plan(spec, findings);
+    hooks_can_run(&hooks, process.as_ref(), findings);
     let named = |name: &Option<String>, field: &str| uts_name(name, field, &namespaces);
     Plan {
         enter: enter(&namespaces, options.no_pivot),
         cgroup: cgroup(spec, &options, facts, &namespaces, findings),
-        hooks: hooks::plan(spec, findings),
+        devices: net::plan(linux, &namespaces, facts.privileged, findings),
+        hooks,
         hostname: findings.keep(Code::Invalid, named(spec.hostname(), "hostname")).flatten(),
         domainname: findings.keep(Code::Invalid, named(spec.domainname(), "domainname")).flatten(),
         oci_version: spec.version().clone(),
@@ -100,6 +108,16 @@ pub fn plan(config: &Config, options: Options, facts: &Facts, findings: &mut Fin
         process,
         rdt,
         sysctls,
+    }
+}
+
+/// sched(7): a process under SCHED_DEADLINE may not fork, and startContainer hooks are its children.
+fn hooks_can_run(hooks: &HookPlans, process: Option<&ProcessPlan>, findings: &mut Findings) {
+    let scheduler = process.and_then(|process| process.scheduler.as_ref());
+    if scheduler.is_some_and(|scheduler| !scheduler.may_fork()) && !hooks.start_container.is_empty() {
+        let text = "a process under SCHED_DEADLINE cannot run hooks";
+        let remedy = "process.scheduler.flags lacks SCHED_FLAG_RESET_ON_FORK";
+        findings.add(Finding::error(Code::Scheduler, at("hooks.startContainer"), text).remedy(remedy));
     }
 }
 

@@ -21,20 +21,32 @@ const TABLE: [(&str, u64, &str); 12] = [
     ("user.", namespaces::USER, "user"),
 ];
 
-/// Paths below /proc/sys and their values, sorted by name.
+/// A sysctl that is to be set.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Sysctl {
+    /// As the configuration names it.
+    pub name: String,
+    /// Below /proc/sys.
+    pub path: String,
+    pub value: String,
+    /// `CLONE_NEW*` of the namespace that it belongs to.
+    pub namespace: u64,
+}
+
+/// The sysctls to set, sorted by name.
 pub fn plan(
     sysctls: Option<&HashMap<String, String>>,
     namespaces: &NamespacePlan,
     findings: &mut Findings,
-) -> Vec<(String, String)> {
-    let planned = sysctls.into_iter().flatten().map(|(name, value)| Ok((plan_one(name, namespaces)?, value.clone())));
+) -> Vec<Sysctl> {
+    let planned = sysctls.into_iter().flatten().map(|(name, value)| plan_one(name, value, namespaces));
     let mut planned = findings.keep_all(Code::SysctlName, planned);
-    planned.sort();
+    planned.sort_by(|a, b| a.path.cmp(&b.path));
     planned
 }
 
-/// The path of a sysctl that the container may set.
-fn plan_one(name: &str, namespaces: &NamespacePlan) -> Result<String> {
+/// A sysctl that the container may set.
+fn plan_one(name: &str, value: &str, namespaces: &NamespacePlan) -> Result<Sysctl> {
     let path = path(name);
     if path.split('/').any(|part| matches!(part, "" | "." | "..")) || name.contains('\0') {
         bail!("linux.sysctl: {name:?} is not the name of a sysctl");
@@ -45,10 +57,10 @@ fn plan_one(name: &str, namespaces: &NamespacePlan) -> Result<String> {
     }
     let matches = |own: &str| if own.ends_with('.') { dotted.starts_with(own) } else { dotted == own };
     let row = TABLE.iter().find(|(own, ..)| matches(own));
-    if let Some((_, flag, _)) = row
-        && namespaces.has(*flag)
+    if let Some((_, namespace, _)) = row
+        && namespaces.has(*namespace)
     {
-        return Ok(path);
+        return Ok(Sysctl { name: name.to_owned(), path, value: value.to_owned(), namespace: *namespace });
     }
     let text = format!("sysctl {name:?} is not in a separate kernel namespace");
     let finding = Finding::error(Code::Sysctl, at("linux.sysctl"), text);
@@ -81,7 +93,7 @@ fn path(name: &str) -> String {
 mod tests {
     use super::*;
 
-    fn planned(name: &str, new: u64) -> Result<Vec<(String, String)>> {
+    fn planned(name: &str, new: u64) -> Result<Vec<Sysctl>> {
         let namespaces = NamespacePlan { new, ..NamespacePlan::default() };
         let mut findings = Findings::default();
         let planned = plan(Some(&HashMap::from([(name.to_owned(), "1".to_owned())])), &namespaces, &mut findings);

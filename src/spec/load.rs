@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use oci_spec::runtime::{Process, Spec};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -112,6 +112,10 @@ fn misfit(text: &str, error: &serde_json::Error) -> Finding {
 }
 
 fn mend_spec(spec: &mut Value, findings: &mut Findings) {
+    // A device without anything said of it is moved all the same.
+    if let Some(Value::Object(devices)) = spec.pointer_mut("/linux/netDevices") {
+        devices.values_mut().filter(|device| device.is_null()).for_each(|device| *device = Value::Object(Map::new()));
+    }
     drop_nulls(spec);
     if let Some(process) = spec.get_mut("process") {
         mend_process(process, findings);
@@ -148,6 +152,7 @@ fn mend_seccomp(linux: &mut Value) {
 fn mend_process(process: &mut Value, findings: &mut Findings) {
     mend_capabilities(process, findings);
     mend_scheduler(process);
+    mend_affinity(process);
 }
 
 /// The flags as config.md spells them, where this parser has names of its own.
@@ -159,6 +164,13 @@ fn mend_scheduler(process: &mut Value) {
         if let Some((_, own)) = SPELLINGS.iter().find(|(legal, _)| flag == legal) {
             *flag = Value::from(*own);
         }
+    }
+}
+
+/// "If omitted or empty" (config.md): this parser wants at least one CPU.
+fn mend_affinity(process: &mut Value) {
+    if let Some(Value::Object(lists)) = process.get_mut("execCPUAffinity") {
+        lists.retain(|_, list| list != "");
     }
 }
 
@@ -234,6 +246,38 @@ mod tests {
         let spec = spec.unwrap();
         assert!(spec.process().is_none());
         assert!(spec.linux().as_ref().unwrap().seccomp().is_none());
+    }
+
+    /// What config.md and config-linux.md allow, and the typed parser spells or reads in another way.
+    #[test]
+    fn legal_words_are_taken() {
+        let linux = |text: &str| {
+            spec(&format!(r#"{{"ociVersion":"1.3.0","linux":{text}}}"#)).0.unwrap().linux().clone().unwrap()
+        };
+        let devices = linux(r#"{"netDevices":{"a":null,"b":{"name":null},"c":{}}}"#).net_devices().clone().unwrap();
+        assert_eq!(devices.len(), 3);
+        assert!(devices.values().all(|device| device.name().is_none()));
+        assert!(linux(r#"{"intelRdt":{"closID":"x","enableCMT":true,"enableMBM":false}}"#).intel_rdt().is_some());
+        assert!(linux(r#"{"memoryPolicy":{"mode":"MPOL_LOCAL","nodes":"","flags":null}}"#).memory_policy().is_some());
+        let process = |text: &str| {
+            let text = format!(r#"{{"cwd":"/","user":{{"uid":0,"gid":0}},{text}}}"#);
+            parse_process(&text, &mut Findings::default()).unwrap_or_else(|error| panic!("{text}: {error:#}"))
+        };
+        for flag in [
+            "SCHED_FLAG_RESET_ON_FORK",
+            "SCHED_FLAG_RECLAIM",
+            "SCHED_FLAG_DL_OVERRUN",
+            "SCHED_FLAG_KEEP_POLICY",
+            "SCHED_FLAG_KEEP_PARAMS",
+            "SCHED_FLAG_UTIL_CLAMP_MIN",
+            "SCHED_FLAG_UTIL_CLAMP_MAX",
+        ] {
+            let process = process(&format!(r#""scheduler":{{"policy":"SCHED_OTHER","flags":["{flag}"]}}"#));
+            assert_eq!(process.scheduler().as_ref().unwrap().flags().as_ref().unwrap().len(), 1);
+        }
+        let affinity =
+            process(r#""execCPUAffinity":{"initial":"","final":"0-3,7"}"#).exec_cpu_affinity().clone().unwrap();
+        assert_eq!((affinity.initial(), affinity.cpu_affinity_final().as_deref()), (&None, Some("0-3,7")));
     }
 
     #[test]

@@ -51,11 +51,7 @@ fn labels(spec: &Spec, facts: &Facts, findings: &mut Findings) {
 /// What rt does not do yet is refused, never silently left out.
 fn unsupported(spec: &Spec, findings: &mut Findings) {
     let Some(linux) = spec.linux() else { return };
-    let asked = [
-        ("linux.netDevices", linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty())),
-        ("linux.memoryPolicy", linux.memory_policy().is_some()),
-        ("linux.mountLabel", linux.mount_label().as_ref().is_some_and(|label| !label.is_empty())),
-    ];
+    let asked = [("linux.mountLabel", linux.mount_label().as_ref().is_some_and(|label| !label.is_empty()))];
     for (field, _) in asked.into_iter().filter(|(_, asked)| *asked) {
         findings.add(Finding::error(Code::Unsupported, at(field), "is not supported by this version of rt"));
     }

@@ -122,10 +122,34 @@ pub fn join_session_keyring(name: &CStr) -> nix::Result<()> {
 
 /// Lets this process run on every CPU that its cpuset has: sched_setaffinity(2) with all of them named.
 pub fn run_on_all_cpus() -> nix::Result<()> {
-    // As many as the kernel can be built for (CONFIG_NR_CPUS); it leaves out what does not exist.
-    let all = [u64::MAX; 8192 / 64];
-    // SAFETY: the pointer is to a live array of the given size, which the kernel only reads.
-    check(unsafe { libc::syscall(libc::SYS_sched_setaffinity, 0, size_of_val(&all), all.as_ptr()) }).map(drop)
+    // The kernel leaves out what does not exist.
+    run_on_cpus(&[u64::MAX; MOST_CPUS / 64])
+}
+
+/// As many CPUs as the kernel can be built for (CONFIG_NR_CPUS).
+pub const MOST_CPUS: usize = 8192;
+
+/// Lets this process run on the CPUs of `mask` only, a bit for each: sched_setaffinity(2).
+///
+/// # Errors
+/// EINVAL where its cpuset has none of them.
+pub fn run_on_cpus(mask: &[u64]) -> nix::Result<()> {
+    // SAFETY: pointer and size are of one slice, which the kernel only reads.
+    check(unsafe { libc::syscall(libc::SYS_sched_setaffinity, 0, size_of_val(mask), mask.as_ptr()) }).map(drop)
+}
+
+/// set_mempolicy(2) of this process: `mode` with its flags, and a bit for each node.
+///
+/// # Errors
+/// EINVAL where the cpuset has none of the nodes, or the kernel does not know the mode; ENOSYS without CONFIG_NUMA.
+pub fn set_memory_policy(mode: i32, nodes: &[u64]) -> nix::Result<()> {
+    let (mask, bits) = match nodes.len() {
+        0 => (std::ptr::null(), 0),
+        // The kernel takes one bit less than it is told.
+        words => (nodes.as_ptr(), words * 64 + 1),
+    };
+    // SAFETY: the mask has as many bits as the kernel reads.
+    check(unsafe { libc::syscall(libc::SYS_set_mempolicy, mode, mask, bits) }).map(drop)
 }
 
 /// personality(2).
@@ -141,7 +165,7 @@ pub fn set_io_priority(class: u32, priority: u32) -> nix::Result<()> {
     check(unsafe { libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, class << 13 | priority) }).map(drop)
 }
 
-/// `struct sched_attr` of sched_setattr(2), in its first published size.
+/// `struct sched_attr` of sched_setattr(2), with the clamps of Linux 5.3, which config.md has no fields for.
 #[repr(C)]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SchedAttr {
@@ -154,6 +178,16 @@ pub struct SchedAttr {
     pub runtime: u64,
     pub deadline: u64,
     pub period: u64,
+    pub util_min: u32,
+    pub util_max: u32,
+}
+
+impl SchedAttr {
+    /// Whether a process under it may have children: sched(7), "SCHED_DEADLINE".
+    pub fn may_fork(&self) -> bool {
+        const RESET_ON_FORK: u64 = 0x01;
+        self.policy != libc::SCHED_DEADLINE as u32 || self.flags & RESET_ON_FORK != 0
+    }
 }
 
 /// sched_setattr(2) of this process.

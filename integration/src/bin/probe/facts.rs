@@ -143,6 +143,27 @@ pub fn sched(_: &[String]) -> Outcome {
     Ok(())
 }
 
+pub fn sched_attr(_: &[String]) -> Outcome {
+    // size, policy; flags; nice, priority; runtime; deadline; period
+    let mut attr = [0u64; 6];
+    let size = size_of_val(&attr);
+    // SAFETY: the pointer is to as many bytes as the size says, which the kernel fills.
+    check("sched_getattr", unsafe { libc::syscall(libc::SYS_sched_getattr, 0, attr.as_mut_ptr(), size, 0) })?;
+    let (policy, nice, priority) = (attr[0] >> 32, attr[2] as u32 as i32, attr[2] >> 32);
+    println!("{policy} {} {nice} {priority} {} {} {}", attr[1], attr[3], attr[4], attr[5]);
+    Ok(())
+}
+
+pub fn memory_policy(_: &[String]) -> Outcome {
+    let (mut mode, mut nodes) = (0i32, [0u64; 16]);
+    let bits = nodes.len() * 64;
+    // SAFETY: the pointers are to a live integer and to as many bits as said, which the kernel fills.
+    let result = unsafe { libc::syscall(libc::SYS_get_mempolicy, &mut mode, nodes.as_mut_ptr(), bits, 0usize, 0) };
+    check("get_mempolicy", result)?;
+    println!("{mode} {:x}", nodes[0]);
+    Ok(())
+}
+
 pub fn affinity(_: &[String]) -> Outcome {
     status(&["Cpus_allowed_list", "Mems_allowed_list"].map(String::from))
 }

@@ -4,7 +4,7 @@ use crate::syscalls::errno_name;
 use crate::{Outcome, arg, of};
 use std::ffi::CStr;
 use std::io;
-use std::net::TcpStream;
+use std::net::{IpAddr, TcpStream};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 
 const FLAGS: &[(libc::c_int, &str)] =
@@ -52,6 +52,48 @@ fn names() -> Result<Vec<String>, String> {
     }
     names.sort();
     Ok(names)
+}
+
+pub fn addresses(_: &[String]) -> Outcome {
+    let mut list = std::ptr::null_mut();
+    // SAFETY: the pointer is to a live pointer, which the call fills; the list is freed below.
+    if unsafe { libc::getifaddrs(&mut list) } < 0 {
+        return of("getifaddrs", Err(io::Error::last_os_error()));
+    }
+    let mut lines = Vec::new();
+    let mut at: *const libc::ifaddrs = list;
+    // SAFETY: a linked list until null; names are terminated strings.
+    while let Some(entry) = unsafe { at.as_ref() } {
+        at = entry.ifa_next;
+        // SAFETY: as above; an entry's mask is of its address's family.
+        let (name, address, mask) =
+            unsafe { (CStr::from_ptr(entry.ifa_name), address(entry.ifa_addr), address(entry.ifa_netmask)) };
+        if let (Some(address), Some(mask)) = (address, mask) {
+            let ones = match mask {
+                IpAddr::V4(mask) => mask.to_bits().count_ones(),
+                IpAddr::V6(mask) => mask.to_bits().count_ones(),
+            };
+            lines.push(format!("{} {address}/{ones}", name.to_string_lossy()));
+        }
+    }
+    // SAFETY: made by getifaddrs, used no more.
+    unsafe { libc::freeifaddrs(list) };
+    lines.sort();
+    lines.iter().for_each(|line| println!("{line}"));
+    Ok(())
+}
+
+/// # Safety
+/// Null, or a socket address as large as its family's.
+unsafe fn address(at: *const libc::sockaddr) -> Option<IpAddr> {
+    // SAFETY: as the caller promises.
+    unsafe {
+        match i32::from(at.as_ref()?.sa_family) {
+            libc::AF_INET => Some(IpAddr::from((*at.cast::<libc::sockaddr_in>()).sin_addr.s_addr.to_ne_bytes())),
+            libc::AF_INET6 => Some(IpAddr::from((*at.cast::<libc::sockaddr_in6>()).sin6_addr.s6_addr)),
+            _ => None,
+        }
+    }
 }
 
 pub fn connect(args: &[String]) -> Outcome {
