@@ -11,4 +11,4 @@ pub mod validate;
 pub use code::Code;
 pub use finding::{Finding, Findings, Severity};
 pub use load::{Config, load};
-pub use place::at;
+pub use place::{Place, at};
