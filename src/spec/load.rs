@@ -191,6 +191,10 @@ fn mend_seccomp(linux: &mut Value) {
 }
 
 fn mend_process(process: &mut Value, findings: &mut Findings) {
+    // The schema requires `cwd` alone; nobody named is 0, as under runc.
+    if let Value::Object(fields) = &mut *process {
+        fields.entry("user").or_insert_with(|| serde_json::json!({}));
+    }
     mend_capabilities(process, findings);
     mend_scheduler(process);
 }
