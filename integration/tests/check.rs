@@ -338,3 +338,34 @@ fn codes_of_a_host_without_a_controller() {
     let message = list(&report).next().unwrap()["message"].as_str().unwrap().to_owned();
     bundle.create().fails_with(&message);
 }
+
+/// The rootfs is walked inside of itself, and what a mount would bring is not missed.
+#[test]
+fn where_the_program_is() {
+    let sandbox = sandbox!();
+    let missing = "warning program-not-found /process/args/0";
+    let cases: [(&str, Change, &[&str]); 7] = [
+        ("by PATH", |b| b.set("/process/args/0", "true"), &[]),
+        ("not by PATH", |b| b.set("/process/args/0", "moon"), &[missing]),
+        ("relative", |b| b.set("/process/cwd", "/bin").set("/process/args/0", "./true"), &[]),
+        // The host has this file; the rootfs has not.
+        ("a link out", |b| b.plant_link("/bin/link", "/usr/bin/env").set("/process/args/0", "/bin/link"), &[missing]),
+        ("a directory", |b| b.set("/process/args/0", "/etc"), &[missing]),
+        (
+            "what a mount may bring",
+            |b| b.mount("/opt", "bind", "rootfs", &["bind"]).set("/process/args/0", "/opt/x"),
+            &[],
+        ),
+        (
+            "what a mount may bring by a link",
+            |b| {
+                let b = b.plant_link("/sbin", "opt/bin").mount("/opt", "tmpfs", "tmpfs", &[]);
+                b.set("/process/args/0", "/sbin/x")
+            },
+            &[],
+        ),
+    ];
+    for (name, change, expected) in cases {
+        assert_eq!(short(&judged(&sandbox, &change(sandbox.bundle("c")))), expected, "{name}");
+    }
+}

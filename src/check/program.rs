@@ -8,7 +8,7 @@ use crate::spec::{Code, Finding, Findings, at};
 use crate::sys::fs::open;
 use crate::sys::mount::MOUNT_ATTR_NOEXEC;
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, readlink};
+use nix::fcntl::{OFlag, readlink, readlinkat};
 use nix::sys::stat::{SFlag, fstat};
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -60,7 +60,7 @@ enum Seen {
 }
 
 fn see(root: &OwnedFd, mounts: &[MountPlan], path: &Path) -> Seen {
-    let Some(real) = real(root, path) else { return Seen::Unknown };
+    let Some(real) = real(root, path, MOST_LINKS) else { return Seen::Unknown };
     let over =
         mounts.iter().rev().find(|mount| mount.destination != Path::new("/") && real.starts_with(&mount.destination));
     if let Some(mount) = over {
@@ -78,8 +78,11 @@ fn see(root: &OwnedFd, mounts: &[MountPlan], path: &Path) -> Seen {
     }
 }
 
+/// As many dangling links as are followed; the kernel follows 40 links in one path.
+const MOST_LINKS: usize = 40;
+
 /// `path` with the links of the rootfs followed, as a path of the container; what does not exist stays as it is.
-fn real(root: &OwnedFd, path: &Path) -> Option<PathBuf> {
+fn real(root: &OwnedFd, path: &Path, links: usize) -> Option<PathBuf> {
     let mut missing = Vec::new();
     let mut there = path;
     let found = loop {
@@ -94,5 +97,12 @@ fn real(root: &OwnedFd, path: &Path) -> Option<PathBuf> {
     let on_host = |fd: &OwnedFd| readlink(&PathBuf::from(format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd()))).ok();
     let inside = PathBuf::from(on_host(&found)?);
     let inside = Path::new("/").join(inside.strip_prefix(PathBuf::from(on_host(root)?)).ok()?);
-    Some(missing.into_iter().rev().fold(inside, |path, name| path.join(name)))
+    let rest = |start: PathBuf, names: &[&OsStr]| names.iter().rev().fold(start, |path, name| path.join(name));
+    // A link whose target only a mount may bring.
+    if let Some((name, below)) = missing.split_last()
+        && let Ok(target) = readlinkat(&found, *name)
+    {
+        return real(root, &rest(inside.join(target), below), links.checked_sub(1)?);
+    }
+    Some(rest(inside, &missing))
 }
