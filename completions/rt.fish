@@ -54,6 +54,7 @@ complete -c rt -n "__fish_rt_needs_command" -f -a "resume" -d 'Let the processes
 complete -c rt -n "__fish_rt_needs_command" -f -a "delete" -d 'Remove a stopped container and all that rt made for it'
 complete -c rt -n "__fish_rt_needs_command" -f -a "list" -d 'List containers'
 complete -c rt -n "__fish_rt_needs_command" -f -a "spec" -d 'Write a config.json to start from'
+complete -c rt -n "__fish_rt_needs_command" -f -a "check" -d 'Say all that is wrong with a bundle, and make nothing'
 complete -c rt -n "__fish_rt_needs_command" -f -a "features" -d 'Print what this runtime supports as JSON'
 complete -c rt -n "__fish_rt_needs_command" -f -a "completion" -d 'Print a completion script for a shell'
 complete -c rt -n "__fish_rt_using_subcommand create" -s b -l bundle -d 'The bundle, a directory with config.json [default: .]' -r -f -a "(__fish_complete_directories)"
@@ -112,5 +113,10 @@ complete -c rt -n "__fish_rt_using_subcommand spec" -l seccomp -d 'Include the d
 none\t''"
 complete -c rt -n "__fish_rt_using_subcommand spec" -l rootless -d 'For a user without privileges'
 complete -c rt -n "__fish_rt_using_subcommand spec" -s h -l help -d 'Print help'
+complete -c rt -n "__fish_rt_using_subcommand check" -s b -l bundle -d 'The bundle, a directory with config.json [default: .]' -r -f -a "(__fish_complete_directories)"
+complete -c rt -n "__fish_rt_using_subcommand check" -s f -l config -d 'Read FILE instead of the bundle\'s config.json' -r -F
+complete -c rt -n "__fish_rt_using_subcommand check" -l json -d 'Print one JSON object'
+complete -c rt -n "__fish_rt_using_subcommand check" -l codes -d 'Print every code that a finding may have, and what helps'
+complete -c rt -n "__fish_rt_using_subcommand check" -s h -l help -d 'Print help'
 complete -c rt -n "__fish_rt_using_subcommand features" -s h -l help -d 'Print help'
 complete -c rt -n "__fish_rt_using_subcommand completion" -s h -l help -d 'Print help'

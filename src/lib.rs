@@ -1,6 +1,7 @@
 //! `rt`, an OCI container runtime. See ARCHITECTURE.md for the map.
 
 mod cgroups;
+mod check;
 pub mod cli;
 mod commands;
 mod confine;

@@ -22,6 +22,7 @@ mod leaks;
 mod outcome;
 pub mod pty;
 mod sandbox;
+pub mod schema;
 mod skip;
 mod spec;
 mod sys;

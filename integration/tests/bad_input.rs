@@ -1,14 +1,11 @@
 //! Configs that must not run, each refused in one line that names what is wrong with it.
 
-use rt_integration::{Bundle, Sandbox, sandbox};
-use serde_json::{Value, json};
+mod bad_configs;
 
-/// Creates with one place of the config changed; says what went wrong if it was not refused as it should be.
-fn refusal(sandbox: &Sandbox, pointer: &str, value: Value, words: &str) -> Option<String> {
-    let case = format!("{pointer} = {value:.80}");
-    check(sandbox.bundle("c").set(pointer, value), &case, words)
-}
+use bad_configs::Case;
+use rt_integration::{Bundle, sandbox};
 
+/// Creates; says what went wrong if it was not refused as it should be.
 fn check(bundle: Bundle<'_>, case: &str, words: &str) -> Option<String> {
     let out = bundle.create();
     if out.status.success() {
@@ -55,78 +52,17 @@ fn bytes_that_are_no_config() {
     empty.fails_with("config.json");
 }
 
+fn refused(cases: Vec<Case>) {
+    let sandbox = sandbox!();
+    none_of(cases.iter().map(|case| check(case.apply(sandbox.bundle("c")), &case.name, case.words)));
+}
+
 #[test]
 fn wrong_types() {
-    let sandbox = sandbox!();
-    let cases = [
-        ("/process", json!([])),
-        ("/process/args", json!("true")),
-        ("/process/args/0", json!(1)),
-        ("/process/env", json!({ "A": "b" })),
-        ("/process/user/uid", json!("root")),
-        ("/process/user/uid", json!(-1)),
-        ("/process/user/uid", json!(1u64 << 32)),
-        ("/process/terminal", json!("yes")),
-        ("/process/rlimits/0/soft", json!(-1)),
-        ("/root", json!("rootfs")),
-        ("/mounts", json!({})),
-        ("/mounts/0/options", json!("ro")),
-        ("/hooks", json!(7)),
-        ("/linux/namespaces", json!(["pid"])),
-        ("/linux/resources/devices/0/allow", json!("no")),
-        ("/linux/maskedPaths", json!("/proc/kcore")),
-        ("/linux/sysctl", json!([])),
-        ("/annotations", json!({ "a": 1 })),
-    ];
-    // The error names the place in the file; its last word is enough to find it.
-    none_of(cases.map(|(pointer, value)| {
-        let key = pointer.rsplit('/').find(|key| key.parse::<u32>().is_err()).unwrap_or_default();
-        refusal(&sandbox, pointer, value, key)
-    }));
+    refused(bad_configs::wrong_types());
 }
 
 #[test]
 fn values_that_make_no_sense() {
-    let sandbox = sandbox!();
-    let many: Vec<_> = (0..5000).map(|at| json!({ "containerID": at, "hostID": 100_000 + at, "size": 1 })).collect();
-    let user = |map: Value| {
-        let bundle = sandbox.bundle("c").namespace("user", None);
-        bundle.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map)
-    };
-    let map = |inside: u32, outside: u32, size: u32| json!({ "containerID": inside, "hostID": outside, "size": size });
-    none_of([
-        refusal(&sandbox, "/process/args", json!([]), "args"),
-        refusal(&sandbox, "/process/args", json!([""]), "exec"),
-        refusal(&sandbox, "/process/args", json!(["a\0b"]), "NUL"),
-        refusal(&sandbox, "/process/env/-", json!("A=\0"), "NUL"),
-        refusal(&sandbox, "/process/cwd", json!("../.."), "cwd"),
-        refusal(&sandbox, "/process/oomScoreAdj", json!(2000), "oomScoreAdj"),
-        refusal(&sandbox, "/process/scheduler", json!({ "policy": "SCHED_NOTHING" }), "SCHED_NOTHING"),
-        refusal(&sandbox, "/process/ioPriority", json!({ "class": "IOPRIO_CLASS_BE", "priority": 9 }), "priority"),
-        refusal(&sandbox, "/process/terminal", json!(true), "console socket"),
-        refusal(&sandbox, "/root/path", json!(""), "root"),
-        refusal(&sandbox, "/root/path", json!("a\0b"), "NUL"),
-        refusal(&sandbox, "/hostname", json!("a".repeat(65)), "hostname"),
-        refusal(&sandbox, "/mounts/-", json!({ "destination": "", "type": "tmpfs" }), "destination"),
-        refusal(&sandbox, "/mounts/-", json!({ "destination": "/", "type": "tmpfs", "source": "tmpfs" }), "/"),
-        refusal(&sandbox, "/mounts/-", json!({ "destination": "/x\0", "type": "tmpfs" }), "NUL"),
-        refusal(&sandbox, "/mounts/-", json!({ "destination": "/mnt", "type": "bind", "options": ["bind"] }), "/mnt"),
-        refusal(&sandbox, "/linux/rootfsPropagation", json!("sideways"), "sideways"),
-        refusal(&sandbox, "/linux/personality", json!({ "domain": "OS2" }), "OS2"),
-        refusal(&sandbox, "/linux/sysctl", json!({ "../../etc/x": "1" }), "sysctl"),
-        refusal(&sandbox, "/linux/sysctl", json!({ "kernel.hostname": "x" }), "kernel.hostname"),
-        refusal(&sandbox, "/linux/timeOffsets", json!({ "boottime": { "secs": 1 } }), "time"),
-        refusal(&sandbox, "/linux/maskedPaths", json!(["relative"]), "relative"),
-        refusal(&sandbox, "/linux/devices", json!([{ "path": "/dev/x", "type": "q", "major": 1, "minor": 1 }]), "type"),
-        refusal(&sandbox, "/linux/devices", json!([{ "path": "/dev/x", "type": "c" }]), "/dev/x"),
-        refusal(&sandbox, "/linux/resources/unified", json!({ "no.such.file": "1" }), "no.such.file"),
-        refusal(&sandbox, "/linux/resources/unified", json!({ "../cgroup.procs": "1" }), "../cgroup.procs"),
-        refusal(&sandbox, "/linux/resources/network", json!({ "classID": 5 }), "classID"),
-        check(user(json!(many)), "5000 mappings", "mapping"),
-        check(user(json!([map(0, 0, 0)])), "an empty mapping", "mapping"),
-        check(user(json!([map(0, 0, 10), map(5, 100, 10)])), "overlapping mappings", "mapping"),
-        check(user(json!([map(0, u32::MAX, 2)])), "a mapping past the end", "mapping"),
-        check(user(json!([map(1, 1, 1)])), "a user that is not mapped", "mapp"),
-        check(sandbox.bundle("c").namespace("user", None), "a user namespace without mappings", "mapping"),
-    ]);
+    refused(bad_configs::senseless());
 }

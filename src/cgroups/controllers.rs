@@ -114,6 +114,18 @@ pub fn enable(hierarchy: &Hierarchy, path: &Path, cgroup: impl AsFd, asked: &Ask
     }
 }
 
+/// Fails as [`enable`] would where the hierarchy itself lacks what is asked for; looks at one file and changes nothing.
+pub fn had_at_all(hierarchy: &Hierarchy, asked: &Asked) -> Result<()> {
+    if asked.is_empty() {
+        return Ok(());
+    }
+    let available = read(&hierarchy.root, "cgroup.controllers");
+    match lacking(asked, available) {
+        Some((controller, field)) => Err(refusal(hierarchy, controller, field, available, None)),
+        None => Ok(()),
+    }
+}
+
 fn lacking(asked: &Asked, have: Controllers) -> Option<(Controllers, &str)> {
     let (controller, field) = asked.iter().find(|(controller, _)| !controller.without(have).is_empty())?;
     Some((*controller, field))

@@ -55,6 +55,14 @@ pub struct CgroupPlan {
     pub notes: Vec<String>,
 }
 
+impl CgroupPlan {
+    /// # Errors
+    /// A limit whose controller the hierarchy lacks, in the words of the attempt to set it.
+    pub fn could_be_limited(&self, hierarchy: &super::Hierarchy) -> Result<()> {
+        super::controllers::had_at_all(hierarchy, &self.controllers)
+    }
+}
+
 /// Decides about what is right of the request.
 pub fn plan(request: &Request, findings: &mut Findings) -> CgroupPlan {
     let mut plan = CgroupPlan {

@@ -8,7 +8,7 @@ use anyhow::{Result, bail, ensure};
 use oci_spec::runtime::{LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxResources, LinuxThrottleDevice};
 
 use super::{Missing, Write};
-use crate::spec::{Code, Finding, Findings, Severity, at};
+use crate::spec::{Code, Finding, Findings, at};
 
 /// What a row makes of the resources: nothing, when the field is absent or asks for nothing.
 type Convert = fn(&LinuxResources) -> Result<Option<String>>;
@@ -119,10 +119,7 @@ pub fn writes(resources: &LinuxResources, findings: &mut Findings) -> Vec<Write>
         let field = format!("linux.resources.{}", entry.field);
         findings.add(match entry.verdict {
             Refused(why) => Finding::phrase(Code::CgroupV1, at(&field), format!("{field}: {why}")),
-            Ignored(why) => {
-                let text = format!("{field} has no effect: {why}");
-                Finding { severity: Severity::Warning, ..Finding::phrase(Code::NoEffect, at(&field), text) }
-            }
+            Ignored(why) => Finding::lone_warning(Code::NoEffect, at(&field), &format!("{field} has no effect: {why}")),
         });
     }
     let mut writes = Vec::new();

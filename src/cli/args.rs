@@ -91,6 +91,17 @@ pub struct ListArgs {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CheckArgs {
+    /// `None` is the working directory.
+    pub bundle: Option<PathBuf>,
+    /// Instead of the bundle's config.json.
+    pub config: Option<PathBuf>,
+    pub json: bool,
+    /// Only print the codes.
+    pub codes: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SpecArgs {
     /// `None` is the working directory.
     pub bundle: Option<PathBuf>,
@@ -175,6 +186,17 @@ impl ListArgs {
         let json = f.text("format") == Some("json");
         let format = if json { ListFormat::Json } else { ListFormat::Table };
         ListArgs { format, quiet: f.switch("quiet") }
+    }
+}
+
+impl CheckArgs {
+    pub(super) fn from_found(f: &mut Found) -> CheckArgs {
+        CheckArgs {
+            bundle: f.path("bundle"),
+            config: f.path("config"),
+            json: f.switch("json"),
+            codes: f.switch("codes"),
+        }
     }
 }
 

@@ -14,7 +14,9 @@ mod table;
 mod tests;
 mod usage;
 
-pub use args::{CreateArgs, DeleteArgs, ExecArgs, IdArgs, KillArgs, ListArgs, ListFormat, RunArgs, SpecArgs};
+pub use args::{
+    CheckArgs, CreateArgs, DeleteArgs, ExecArgs, IdArgs, KillArgs, ListArgs, ListFormat, RunArgs, SpecArgs,
+};
 pub use global::{CgroupManager, Global, LogFormat, LogLevel, Rootless};
 pub use normalise::normalise;
 pub use parser::command_for_docs;
@@ -46,6 +48,7 @@ pub enum Command {
     Delete(DeleteArgs),
     List(ListArgs),
     Spec(SpecArgs),
+    Check(CheckArgs),
     Features,
     Completion(Shell),
     Version,
@@ -134,6 +137,7 @@ fn build(verb: &Verb, f: &mut Found) -> Result<Command, Usage> {
         "delete" => Command::Delete(DeleteArgs::from_found(f)),
         "list" => Command::List(ListArgs::from_found(f)),
         "spec" => Command::Spec(SpecArgs::from_found(f)),
+        "check" => Command::Check(CheckArgs::from_found(f)),
         "completion" => Command::Completion(match f.positional() {
             Some(shell) if shell == "zsh" => Shell::Zsh,
             Some(shell) if shell == "fish" => Shell::Fish,

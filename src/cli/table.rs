@@ -108,6 +108,12 @@ const CREATE: &[Flag] = &[
     flag("preserve-fds", One(Number("N")), "Pass N more descriptors, from 3 up, to the process"),
 ];
 
+const CHECK: &[Flag] = &[
+    flag("config", One(Path("FILE")), "Read FILE instead of the bundle's config.json").short('f'),
+    flag("json", Switch, "Print one JSON object"),
+    flag("codes", Switch, "Print every code that a finding may have, and what helps"),
+];
+
 const RUN: &[Flag] = &[
     flag("detach", Switch, "Return once the process has started").short('d'),
     flag("keep", Switch, "Do not delete the container when its process ends"),
@@ -251,6 +257,13 @@ pub(super) const VERBS: &[Verb] = &[
             ],
             HELP,
         ],
+        positionals: &[],
+        passes_rest: false,
+    },
+    Verb {
+        name: "check",
+        about: "Say all that is wrong with a bundle, and make nothing",
+        flags: &[BUNDLE, CHECK, HELP],
         positionals: &[],
         passes_rest: false,
     },

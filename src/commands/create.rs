@@ -2,7 +2,7 @@
 
 use super::preserved::Preserved;
 use super::{App, destroy};
-use crate::cgroups::{self, Cgroup, Hierarchy, resctrl};
+use crate::cgroups::{self, Cgroup, Hierarchy};
 use crate::cli::CreateArgs;
 use crate::fault::{During, Fault};
 use crate::host::Host;
@@ -14,7 +14,7 @@ use crate::state::{Directory, Identity, Record};
 use crate::sys::clone::Child;
 use anyhow::{Result, bail};
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 #[inline(never)]
 pub fn run(app: &App, args: &CreateArgs) -> Result<u8> {
@@ -63,9 +63,9 @@ pub fn make(app: &App, args: &CreateArgs, mode: Mode) -> Result<Made> {
     };
     let hierarchy = match options.manager {
         cgroups::Manager::Disabled => None,
-        _ => hierarchy(app, &host)?,
+        _ => app.hierarchy(&host)?,
     };
-    let facts = facts(&config, &host, hierarchy.as_ref(), options.manager)?;
+    let facts = Facts::find(&config, &host, hierarchy.as_ref(), options.manager)?;
     let mut findings = config.findings.clone();
     let plan = plan::plan(&config, options, &facts, &mut findings);
     let mut plan = findings.verdict(plan)?;
@@ -173,38 +173,6 @@ fn first_record(plan: &Plan, host: &Host) -> Result<Record> {
         notify: plan.process.as_ref().and_then(|process| process.seccomp.as_ref()?.notify.clone()),
         keyring: plan.process.as_ref().is_some_and(|process| process.keyring.is_some()),
         annotations: plan.annotations.clone(),
-    })
-}
-
-/// The cgroup hierarchy. Without privilege a host that has none is no reason to fail.
-fn hierarchy(app: &App, host: &Host) -> Result<Option<Hierarchy>> {
-    match Hierarchy::detect() {
-        Ok(hierarchy) => Ok(Some(hierarchy)),
-        Err(error) if app.rootless(host) => {
-            app.log.debug(|| format!("no cgroup: {error:#}"));
-            Ok(None)
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// What the plan needs to know of the host, looked up only where the configuration makes it matter.
-pub fn facts(config: &Config, host: &Host, hierarchy: Option<&Hierarchy>, manager: cgroups::Manager) -> Result<Facts> {
-    let linux = config.spec.linux().as_ref();
-    let process = config.spec.process().as_ref();
-    let path = linux.and_then(|linux| linux.cgroups_path().as_deref());
-    let own_cgroup = match hierarchy {
-        Some(hierarchy) if cgroups::Request::needs_own(manager, path) => hierarchy.own_path()?,
-        _ => PathBuf::new(),
-    };
-    Ok(Facts {
-        own_cgroup,
-        has_cgroups: hierarchy.is_some(),
-        apparmor: process.is_some_and(|process| process.apparmor_profile().is_some()) && host.apparmor(),
-        selinux: process.is_some_and(|process| process.selinux_label().is_some()) && host.selinux(),
-        resctrl: linux.and_then(|linux| linux.intel_rdt().as_ref()).map_or(Ok(None), |_| resctrl::mounted())?,
-        privileged: host.privileged,
-        in_user_namespace: host.in_user_namespace(),
     })
 }
 

@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 pub const NEWEST: &str = "1.3.0";
 const OLDEST: &str = "1.0.0";
 
+/// The runc whose configurations mean the same here (features.md, "annotations"): the first of specification 1.3.
+const RUNC: &str = "1.4.0";
+
 const HOOKS: [&str; 6] = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
 
 /// The features as JSON. Callers read standard output and standard error as one, so nothing else is ever printed.
@@ -31,6 +34,7 @@ fn features() -> Value {
         "mountOptions": mount_options(),
         "linux": linux(),
         "annotations": {
+            "org.opencontainers.runc.version": RUNC,
             "org.opencontainers.runc.checkpoint.enabled": "false",
         },
         "potentiallyUnsafeConfigAnnotations": ["run.oci.keep_original_groups"],
@@ -41,6 +45,11 @@ fn features() -> Value {
 fn mount_options() -> Vec<&'static str> {
     let done = options::TABLE.iter().filter(|(_, effect)| !matches!(effect, options::Effect::IdMap { .. }));
     done.map(|(name, _)| *name).collect()
+}
+
+/// Those of the specification: `SCMP_ARCH_NATIVE`, which is libseccomp's, is taken, but not announced.
+fn archs() -> Vec<&'static str> {
+    seccomp::ARCHS.iter().map(|(name, ..)| *name).filter(|name| *name != "SCMP_ARCH_NATIVE").collect()
 }
 
 fn linux() -> Value {
@@ -58,7 +67,7 @@ fn linux() -> Value {
             "enabled": true,
             "actions": seccomp::ACTIONS.iter().map(|action| action.name).collect::<Vec<_>>(),
             "operators": seccomp::OPERATORS.iter().map(|(name, ..)| *name).collect::<Vec<_>>(),
-            "archs": seccomp::ARCHS.iter().map(|(name, ..)| *name).collect::<Vec<_>>(),
+            "archs": archs(),
             "knownFlags": seccomp::KNOWN_FLAGS.iter().map(|(name, ..)| *name).collect::<Vec<_>>(),
             "supportedFlags": seccomp::supported_flags(),
         },

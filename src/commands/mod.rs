@@ -1,5 +1,6 @@
 //! One file per command. Each gets the [`App`] and its own arguments, and returns the exit code of rt.
 
+mod check;
 mod create;
 mod delete;
 mod destroy;
@@ -15,6 +16,7 @@ mod spec;
 mod start;
 mod state;
 
+use crate::cgroups::Hierarchy;
 use crate::cli::{CgroupManager, Command, Global, Rootless};
 use crate::host::Host;
 use crate::log::Log;
@@ -48,6 +50,18 @@ impl App {
             Rootless::Yes => true,
             Rootless::No => false,
             Rootless::Auto => host.rootless(),
+        }
+    }
+
+    /// The cgroup hierarchy. Without privilege a host that has none is no reason to fail.
+    pub fn hierarchy(&self, host: &Host) -> Result<Option<Hierarchy>> {
+        match Hierarchy::detect() {
+            Ok(hierarchy) => Ok(Some(hierarchy)),
+            Err(error) if self.rootless(host) => {
+                self.log.debug(|| format!("no cgroup: {error:#}"));
+                Ok(None)
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -87,6 +101,7 @@ fn default_root() -> Result<PathBuf> {
 pub fn run(app: &App, command: Command) -> Result<u8> {
     match command {
         Command::Create(args) => create::run(app, &args).context("rt create failed"),
+        Command::Check(args) => check::run(app, &args).context("rt check failed"),
         Command::Start(args) => start::run(app, &args.id),
         Command::Run(args) => run::run(app, &args).context("rt run failed"),
         Command::Exec(args) => exec::run(app, &args).context("exec failed"),

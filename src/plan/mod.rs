@@ -1,7 +1,10 @@
 //! From a configuration to everything that will be done for it. Pure: nothing is opened, made or asked of the host
 //! that is not in [`Facts`].
 
+mod facts;
 mod sysctl;
+
+pub use facts::Facts;
 
 use crate::cgroups::{self, CgroupPlan, resctrl};
 use crate::confine::{self, Affinity, ProcessPlan};
@@ -24,21 +27,6 @@ pub struct Options {
     pub no_new_keyring: bool,
     pub manager: cgroups::Manager,
     pub preserve_fds: u32,
-}
-
-/// What the plan depends on of the host.
-pub struct Facts {
-    /// Our own cgroup, as `/proc/self/cgroup` names it.
-    pub own_cgroup: PathBuf,
-    /// There is a cgroup v2 hierarchy that we may use.
-    pub has_cgroups: bool,
-    pub apparmor: bool,
-    pub selinux: bool,
-    /// Where the resctrl filesystem is mounted; looked for only where `linux.intelRdt` is set.
-    pub resctrl: Option<PathBuf>,
-    pub privileged: bool,
-    /// We live in a user namespace other than the host's first.
-    pub in_user_namespace: bool,
 }
 
 /// Everything about one container.

@@ -16,4 +16,6 @@ mod resolve;
 pub use build::{Enter, Rootfs, Sources, open_sources};
 use cover::cover;
 
-pub use plan::{RootPlan, plan};
+pub use mount::source_fault;
+pub use plan::{MountPlan, RootPlan, Source, plan};
+pub use resolve::find as find_inside;

@@ -35,15 +35,18 @@ pub fn open_source(plan: &MountPlan) -> Result<Option<OwnedFd>, Fault> {
     let keep_shared = plan.options.propagation.iter().any(|(flag, _)| *flag == libc::MS_SHARED);
     match clone_tree(path, *recursive, keep_shared) {
         Ok(tree) => Ok(Some(tree)),
-        Err(errno) => {
-            let what = format!("{}: cannot bind {}: {}", plan.name(), path.display(), crate::fault::words(errno));
-            let fault = Fault::new(STAGE, what).errno(errno).path(path.display());
-            Err(match errno {
-                Errno::ENOENT => fault.hint("the source does not exist on the host; create it or fix mounts[].source"),
-                Errno::EINVAL => fault.hint("the source is unbindable or has locked mounts below it; use rbind"),
-                _ => fault,
-            })
-        }
+        Err(errno) => Err(source_fault(plan, path, errno)),
+    }
+}
+
+/// Why the source at `path` cannot be bound.
+pub fn source_fault(plan: &MountPlan, path: &Path, errno: Errno) -> Fault {
+    let what = format!("{}: cannot bind {}: {}", plan.name(), path.display(), crate::fault::words(errno));
+    let fault = Fault::new(STAGE, what).errno(errno).path(path.display());
+    match errno {
+        Errno::ENOENT => fault.hint("the source does not exist on the host; create it or fix mounts[].source"),
+        Errno::EINVAL => fault.hint("the source is unbindable or has locked mounts below it; use rbind"),
+        _ => fault,
     }
 }
 

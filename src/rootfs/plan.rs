@@ -2,7 +2,7 @@
 
 use super::devices::{self, DevicePlan};
 use super::options::{self, Options};
-use crate::spec::{Code, Finding, Findings, Severity, at};
+use crate::spec::{Code, Finding, Findings, at};
 use crate::sys::mount::MOUNT_ATTR_RDONLY;
 use anyhow::{Context, Result, bail};
 use oci_spec::runtime::{Mount, Root, Spec};
@@ -199,7 +199,7 @@ fn drop_data_of_bind(mount: &mut MountPlan, findings: &mut Findings) {
         let text =
             format!("{}: {key:?} has no effect: it is an option of a filesystem, and this is a bind", mount.name());
         let place = at("mounts").item(mount.index).field("options");
-        findings.add(Finding { severity: Severity::Warning, ..Finding::phrase(Code::NoEffect, place, text) });
+        findings.add(Finding::lone_warning(Code::NoEffect, place, &text));
     }
 }
 

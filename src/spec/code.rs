@@ -1,7 +1,5 @@
 //! The words by which programs tell findings apart, and what helps against each.
 
-#![allow(dead_code)]
-
 macro_rules! codes {
     ($($name:ident $word:literal $remedy:literal)*) => {
         /// The kind of a finding. Its word does not change between versions.
@@ -55,6 +53,7 @@ codes! {
     Scheduler "scheduler-invalid" "see sched_setattr(2) for what belongs together"
     Capability "capability-unknown" "correct the name as in capabilities(7)"
     Lsm "lsm-missing" "enable the security module on the host, or remove the label"
+    SeccompName "seccomp-syscall-unknown" "correct the name, or leave it: an unknown call is skipped"
     Seccomp "seccomp-invalid" "see config-linux.md, Seccomp"
     SeccompBlocks "seccomp-blocks-start" "allow the system call"
     // The filesystem and hooks.
@@ -63,12 +62,21 @@ codes! {
     Path "path-invalid" "give an absolute path of the container"
     Device "device-invalid" "give path, type and numbers as in mknod(1)"
     Hook "hook-invalid" "give an absolute path, and a timeout above zero or none"
+    Rootfs "rootfs-missing" "make the directory, or correct root.path"
+    MountSource "mount-source-missing" "create the source on the host, or correct the mount"
+    HookMissing "hook-missing" "install the hook, or remove its entry"
+    HookMode "hook-not-executable" "make the hook an executable file"
+    NamespacePath "namespace-path-invalid" "name a namespace of that type, such as /proc/PID/ns/net"
+    Program "program-not-found" "correct process.args[0] or PATH, or put the program into the rootfs"
+    NoExec "program-noexec" "mount without noexec, or take the program from elsewhere"
     // Cgroups.
     CgroupPath "cgroup-path-invalid" "name a cgroup below the root, such as /rt/NAME"
     CgroupManager "cgroup-manager-unavailable" "use --cgroup-manager cgroupfs"
     Resource "resource-invalid" "see config-linux.md, Control groups"
     CgroupV1 "cgroup-v1-only" "remove the field: the host has cgroup v2"
     Rdt "intel-rdt-invalid" "see config-linux.md, IntelRdt"
+    Hierarchy "cgroup-hierarchy-missing" "mount cgroup v2 at /sys/fs/cgroup, or use --cgroup-manager disabled"
+    Controller "cgroup-controller-missing" "have the controller delegated, or remove the limit"
     DeviceRule "device-rule-invalid" "use type a, b or c and access of r, w and m"
 }
 

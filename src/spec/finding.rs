@@ -1,9 +1,8 @@
 //! What a judgement of a configuration found, one value for `create`'s error, the log's record and `check`'s line.
 
-#![allow(dead_code)]
-
 use super::code::Code;
 use super::place::{Place, at};
+use crate::fault::Fault;
 use anyhow::{Error, Result};
 use std::fmt;
 
@@ -53,13 +52,23 @@ impl Finding {
         Finding { place, severity: Severity::Error, code, message: phrase.into(), remedy: None }
     }
 
+    /// A warning in words of its own.
+    pub fn lone_warning(code: Code, place: Place, text: &str) -> Finding {
+        Finding { severity: Severity::Warning, ..Finding::phrase(code, place, text) }
+    }
+
+    /// What a step of `create` would fail with.
+    pub fn fault(code: Code, place: Place, fault: Fault) -> Finding {
+        Finding { remedy: fault.hint, ..Finding::phrase(code, place, fault.message) }
+    }
+
     pub fn remedy(mut self, remedy: impl Into<String>) -> Finding {
         self.remedy = Some(remedy.into());
         self
     }
 
     /// An error whose text begins with its place; `code` is for one that does not bring its own.
-    fn of(code: Code, error: Error) -> Finding {
+    pub fn of(code: Code, error: Error) -> Finding {
         // A cause below a context would lose the context's words.
         let bare = error.chain().nth(1).is_none();
         match error.downcast::<Finding>() {
@@ -119,8 +128,8 @@ impl Findings {
         self.iter().filter(|finding| finding.severity == Severity::Warning)
     }
 
-    pub fn retain(&mut self, keep: impl FnMut(&Finding) -> bool) {
-        self.0.retain(keep);
+    pub fn extend(&mut self, findings: impl IntoIterator<Item = Finding>) {
+        self.0.extend(findings);
     }
 
     /// `value` if nothing is wrong; else the first error.
@@ -129,6 +138,15 @@ impl Findings {
             None => Ok(value),
             Some(first) => Err(self.0.remove(first).into()),
         }
+    }
+}
+
+impl IntoIterator for Findings {
+    type Item = Finding;
+    type IntoIter = std::vec::IntoIter<Finding>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
     }
 }
 

@@ -2,7 +2,7 @@
 //! names the JSON path.
 
 use super::position::place_at;
-use super::{Code, Finding, Findings, at};
+use super::{Code, Finding, Findings, Place, at};
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -29,12 +29,57 @@ pub struct Config {
 
 /// Reads the configuration of `bundle`, from `file` where another name than `config.json` is given.
 pub fn load(bundle: &Path, file: Option<&Path>) -> Result<Config> {
-    let bundle = std::path::absolute(bundle)?;
-    let path = bundle.join(file.unwrap_or(Path::new("config.json")));
-    let text = read(&path)?;
+    let (bundle, path, text) = open(bundle, file)?;
     let mut findings = Findings::default();
     let spec = parse_spec(&text, &mut findings).with_context(|| path.display().to_string())?;
     Ok(Config { bundle, text, spec, findings })
+}
+
+/// The bundle and the file, absolute, and the file's text.
+fn open(bundle: &Path, file: Option<&Path>) -> Result<(PathBuf, PathBuf, String)> {
+    let bundle = std::path::absolute(bundle)?;
+    let path = bundle.join(file.unwrap_or(Path::new("config.json")));
+    let text = read(&path)?;
+    Ok((bundle, path, text))
+}
+
+/// As [`load`], but a value of the wrong type is a finding and is left out, so that the rest can be judged. Also
+/// returns the places that were left out.
+pub fn as_far_as_possible(bundle: &Path, file: Option<&Path>, found: &mut Findings) -> (Option<Config>, Vec<Place>) {
+    let mut cut: Vec<Place> = Vec::new();
+    let Some((bundle, _, text)) = found.keep(Code::File, open(bundle, file)) else { return (None, cut) };
+    let mut rest = text.clone();
+    loop {
+        let mut findings = Findings::default();
+        let wrong = match parse_spec(&rest, &mut findings) {
+            Ok(spec) => return (Some(Config { bundle, text, spec, findings }), cut),
+            Err(error) => Finding::of(Code::Type, error),
+        };
+        let mut place = wrong.place.clone();
+        let ours = wrong.code == Code::Missing && cut.iter().any(|cut| cut.parent().as_ref() == Some(&place));
+        if !ours {
+            found.add(wrong);
+        }
+        // A list goes as a whole: without one item the others would change their places.
+        while let (true, Some(list)) = (place.is_item(), place.parent()) {
+            place = list;
+        }
+        // Everything else is judged by the namespaces.
+        let namespaces = at("linux.namespaces").overlaps(&place);
+        match without(&rest, &place) {
+            Some(text) if !namespaces => rest = text,
+            _ => return (None, cut),
+        }
+        cut.push(place);
+    }
+}
+
+/// The text without the field at `place`.
+fn without(text: &str, place: &Place) -> Option<String> {
+    let mut value: Value = serde_json::from_str(text).ok()?;
+    let object = value.pointer_mut(&place.parent()?.pointer())?.as_object_mut()?;
+    object.remove(place.name()?)?;
+    Some(value.to_string())
 }
 
 /// Reads a file of JSON text.
@@ -150,6 +195,10 @@ fn mend_seccomp(linux: &mut Value) {
 }
 
 fn mend_process(process: &mut Value, findings: &mut Findings) {
+    // The schema requires `cwd` alone; nobody named is 0, as under runc.
+    if let Value::Object(fields) = &mut *process {
+        fields.entry("user").or_insert_with(|| serde_json::json!({}));
+    }
     mend_capabilities(process, findings);
     mend_scheduler(process);
     mend_affinity(process);

@@ -1,7 +1,5 @@
 //! A place in a configuration, in both of its spellings: `process.rlimits[1].type` and `/process/rlimits/1/type`.
 
-#![allow(dead_code)]
-
 use std::fmt;
 
 /// One step from a value to a value in it.
@@ -37,6 +35,14 @@ impl Place {
     pub fn parent(&self) -> Option<Place> {
         let (_, before) = self.0.split_last()?;
         Some(Place(before.to_vec()))
+    }
+
+    /// The field's own name, if this is one.
+    pub fn name(&self) -> Option<&str> {
+        match self.0.last() {
+            Some(Step::Field(name)) => Some(name),
+            _ => None,
+        }
     }
 
     pub fn is_top(&self) -> bool {
