@@ -12,6 +12,7 @@ use crate::host::Host;
 use crate::log::Log;
 use crate::namespaces::{self, open_joins, write_maps};
 use crate::plan::Plan;
+use crate::rootfs::idmapped::{self, Waiting};
 use crate::rootfs::open_sources;
 use crate::state::{Directory, Identity, Record, Status};
 use crate::sys::clone::{Child, Cloned, Ended, clone3, pidfd_send_signal, wait};
@@ -19,7 +20,9 @@ use crate::sys::exec::exit_now;
 use crate::sys::shared::FaultPage;
 use anyhow::Result;
 use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::stat::Mode;
 use nix::unistd::Pid;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -61,6 +64,8 @@ struct Making {
     split: Split,
     joiner: Option<Child>,
     init: Option<Child>,
+    /// Idmapped mounts whose mapping is that of the namespace that `map` writes.
+    unmapped: Waiting,
     /// Kept until init has it: the parent's end of nothing.
     _listener: Option<OwnedFd>,
 }
@@ -73,6 +78,10 @@ impl Making {
         let split = joiner::split(&plan.namespaces, &joins);
         // Without privilege the child opens them, once its user namespace is mapped.
         let sources = if site.host.privileged { Some(open_sources(&plan.root)?) } else { None };
+        if let Some(sources) = &sources {
+            let user = joins.iter().find(|join| join.kind.flag == namespaces::USER);
+            idmapped::map_now(&plan.root, sources, user.map(AsFd::as_fd), site.host.proc())?;
+        }
         let listener = match site.run {
             true => None,
             false => {
@@ -117,7 +126,8 @@ impl Making {
             }
         };
         drop(theirs);
-        let mut making = Making { channel: ours, page, split, joiner: None, init: None, _listener: listener };
+        let unmapped = idmapped::waiting(&plan.root, sources);
+        let mut making = Making { channel: ours, page, split, joiner: None, init: None, unmapped, _listener: listener };
         if making.split.needed {
             making.joiner = Some(child);
         } else {
@@ -149,6 +159,10 @@ impl Making {
     fn map(&self, site: &Site, child: &Child) -> Result<()> {
         let maps = &site.plan.namespaces;
         write_maps(site.host.proc(), child.pid, &maps.uid_map, &maps.gid_map, site.host.privileged)?;
+        if !self.unmapped.is_empty() {
+            let namespace = open_user_namespace(site.host, child.pid)?;
+            self.unmapped.map(&site.plan.root, namespace.as_fd())?;
+        }
         self.tell(Down::Mapped)
     }
 
@@ -270,6 +284,12 @@ impl Making {
             let _ = wait(child.pidfd.as_fd());
         }
     }
+}
+
+fn open_user_namespace(host: &Host, pid: Pid) -> Result<OwnedFd, Fault> {
+    let path = format!("{pid}/ns/user");
+    openat(host.proc(), path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
+        .during("idmap", || "cannot open the container's user namespace".to_owned())
 }
 
 /// Sets the score of another process, as far as the caller may.
