@@ -66,3 +66,16 @@ fn wrong_types() {
 fn values_that_make_no_sense() {
     refused(bad_configs::senseless());
 }
+
+#[test]
+fn a_label_that_nothing_would_apply() {
+    let sandbox = sandbox!();
+    if std::path::Path::new("/sys/fs/selinux/enforce").exists() {
+        rt_integration::skip!("this host has SELinux");
+    }
+    let words = "linux.mountLabel: selinux label is specified in config, but selinux is disabled or not supported";
+    let label = "system_u:object_r:container_file_t:s0:c1,c2";
+    none_of([refusal(&sandbox, "/linux/mountLabel", label.into(), words)]);
+    // An empty one asks for nothing.
+    sandbox.bundle("c").set("/linux/mountLabel", "").run().ok();
+}

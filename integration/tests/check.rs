@@ -193,9 +193,6 @@ const CODES: &[(&str, &str, Change)] = &[
     ("field-missing", "/process", |b| b.set("/process", json!({}))),
     ("version-unknown", "/ociVersion", |b| b.set("/ociVersion", "2.0.0")),
     ("value-invalid", "/process/oomScoreAdj", |b| b.set("/process/oomScoreAdj", 2000)),
-    ("unsupported", "/linux/memoryPolicy", |b| {
-        b.set("/linux/memoryPolicy", json!({ "mode": "MPOL_DEFAULT", "nodes": "" }))
-    }),
     ("no-effect", "/process/user/username", |b| b.set("/process/user/username", "me")),
     ("namespace-invalid", "/linux/namespaces/0/path", |b| b.set("/linux/namespaces/0/path", "x")),
     ("namespace-missing", "/linux/timeOffsets", |b| b.set("/linux/timeOffsets", json!({ "boottime": { "secs": 1 } }))),

@@ -92,6 +92,66 @@ fn a_dev_of_the_hosts_is_left_alone() {
 }
 
 #[test]
+fn a_dev_of_the_hosts_takes_no_nodes() {
+    both(|sandbox| {
+        let dev = sandbox.dir().join("dev");
+        fs::create_dir_all(&dev).expect("a directory");
+        let list =
+            json!([device("/opt/node", "c", 1, 5), device("/dev/mine", "c", 1, 5), device("/dev/null", "c", 1, 3)]);
+        let bundle = own_dev(sandbox.bundle("c")).set("/linux/maskedPaths", json!([])).set("/linux/devices", list);
+        let bundle = bundle.mount("/dev", "none", dev.to_str().expect("UTF-8"), &["rbind"]);
+        let out = bundle.args("seq ls /dev -- stat /opt/node".split(' ')).run().ok();
+        assert_eq!(out.stdout(), "char 0666 0 0 0 1:5\n");
+        let words = "linux.devices[1]: /dev/mine is left to the directory that mounts[3] binds at /dev";
+        assert!(out.stderr().contains(words), "{}", out.report());
+        assert_eq!(fs::read_dir(&dev).expect("the directory").count(), 0);
+    });
+}
+
+#[test]
+fn links_lead_to_what_is_there() {
+    both(|sandbox| {
+        let without_proc = || {
+            sandbox.bundle("c").set("/linux/maskedPaths", json!([])).edit(|spec| {
+                spec["mounts"].as_array_mut().expect("mounts").retain(|mount| mount["destination"] != "/proc");
+            })
+        };
+        let out = without_proc().args(["ls", "/dev"]).run().ok();
+        let names = out.lines();
+        assert!(names.contains(&"null".to_owned()) && names.contains(&"ptmx".to_owned()), "{}", out.report());
+        for link in ["fd", "stdin", "stdout", "stderr", "core"] {
+            assert!(!names.contains(&link.to_owned()), "{link}: {}", out.report());
+        }
+        // What a bind brings is looked at.
+        let bundle = without_proc().mount("/proc", "none", "/proc", &["rbind"]);
+        assert_eq!(
+            bundle.args(["readlink", "/dev/fd", "/dev/stdin"]).run().ok().stdout(),
+            "/proc/self/fd\n/proc/self/fd/0\n"
+        );
+        let own =
+            sandbox.bundle("c").args(["readlink", "/dev/fd", "/dev/stdin", "/dev/stdout", "/dev/stderr"]).run().ok();
+        assert_eq!(own.lines(), ["/proc/self/fd", "/proc/self/fd/0", "/proc/self/fd/1", "/proc/self/fd/2"]);
+    });
+}
+
+#[test]
+fn a_node_that_exists_gets_the_owner_and_mode_that_are_named() {
+    both(|sandbox| {
+        let bundle = || own_dev(sandbox.bundle("c")).args(["stat", "/dev/mine"]);
+        let mut node = device("/dev/mine", "c", 1, 5);
+        node["fileMode"] = 0o600.into();
+        assert_eq!(bundle().set("/linux/devices", json!([node])).run().ok().stdout(), "char 0600 0 0 0 1:5\n");
+        // Nothing named, nothing changed.
+        let plain = json!([device("/dev/mine", "c", 1, 5)]);
+        assert_eq!(bundle().set("/linux/devices", plain).run().ok().stdout(), "char 0600 0 0 0 1:5\n");
+        node["fileMode"] = 0o644.into();
+        assert_eq!(bundle().set("/linux/devices", json!([node])).run().ok().stdout(), "char 0644 0 0 0 1:5\n");
+        (node["fileMode"], node["uid"], node["gid"]) = (0o640.into(), 0.into(), 9.into());
+        assert_eq!(bundle().set("/linux/devices", json!([node])).run().ok().stdout(), "char 0640 0 9 0 1:5\n");
+    });
+}
+
+#[test]
 fn links_of_an_image_stay_but_for_ptmx() {
     both(|sandbox| {
         let bundle = own_dev(sandbox.bundle("c")).plant_link("/dev/stdin", "/etc/passwd").plant("/dev/ptmx", "x");
@@ -184,5 +244,16 @@ fn in_a_user_namespace_the_hosts_nodes_are_bound() {
         assert!(lines[0].starts_with("char 0666 65534 65534") && lines[0].ends_with(" 1:3"), "{}", out.report());
         assert!(lines[1].contains("/null /dev/null "), "{}", out.report());
         assert_eq!(lines[2..], ["ok", "ok"], "{}", out.report());
+        assert_eq!(out.stderr(), "");
+        // Of such a node neither mode nor owner are the container's to set.
+        let map = json!([{ "containerID": 0, "hostID": 100_000, "size": 65536 }]);
+        let mut node = device("/dev/full", "c", 1, 7);
+        node["fileMode"] = 0o600.into();
+        let bundle = sandbox.bundle("c").namespace("user", None).set("/linux/uidMappings", map.clone());
+        let bundle = bundle.set("/linux/gidMappings", map).set("/linux/devices", json!([node]));
+        let out = bundle.args(["stat", "/dev/full"]).run().ok();
+        assert!(out.stdout().starts_with("char 0666 65534 65534"), "{}", out.report());
+        let words = "linux.devices[0]: in a user namespace the node is the host's own, and keeps its mode and owner";
+        assert!(out.stderr().contains(words), "{}", out.report());
     });
 }

@@ -2,6 +2,7 @@
 //! shared propagation: in neither may anything appear outside.
 
 use rt_integration::{Bundle, HostMount, Sandbox, both};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
@@ -71,6 +72,7 @@ const PLAIN: &[Case] = &[
     (&["noatime"], &["noatime"], &["relatime"]),
     (&["noatime", "atime"], &["relatime"], &["noatime"]),
     (&["relatime"], &["relatime"], &["noatime"]),
+    (&["norelatime"], &["relatime"], &["noatime"]),
     (&["noatime", "relatime"], &["relatime"], &["noatime"]),
     (&["strictatime"], &[], &["noatime", "relatime"]),
     (&["strictatime", "nostrictatime"], &["relatime"], &["noatime"]),
@@ -128,17 +130,21 @@ fn a_bind_keeps_what_its_source_has_unless_told_otherwise() {
     });
 }
 
+/// Words, what the last field of mountinfo must show, what it must not.
+const SUPERBLOCK: &[Case] = &[
+    (&["sync"], &["sync"], &[]),
+    (&["dirsync"], &["dirsync"], &[]),
+    (&["lazytime"], &["lazytime"], &[]),
+    (&["mand"], &["mand"], &[]),
+    (&["sync", "async"], &[], &["sync"]),
+    (&["lazytime", "nolazytime"], &[], &["lazytime"]),
+    (&["mand", "nomand"], &[], &["mand"]),
+];
+
 #[test]
 fn words_of_the_superblock() {
     both(|sandbox| {
-        for (words, present, absent) in [
-            (&["sync"][..], &["sync"][..], &[][..]),
-            (&["dirsync"], &["dirsync"], &[]),
-            (&["lazytime"], &["lazytime"], &[]),
-            (&["sync", "async"], &[], &["sync"]),
-            (&["lazytime", "nolazytime"], &[], &["lazytime"]),
-            (&["mand", "nomand"], &[], &["mand"]),
-        ] {
+        for (words, present, absent) in SUPERBLOCK {
             let line = line(sandbox.bundle("c").mount("/mnt", "tmpfs", "tmpfs", words), "/mnt");
             let has = |word: &&str| line.superblock.iter().any(|own| own == *word);
             assert!(present.iter().all(has) && !absent.iter().any(has), "{words:?}: {}", line.text);
@@ -216,20 +222,25 @@ fn plain_words_do_not_reach_the_mounts_below() {
     });
 }
 
+/// A word, what the mount is then, and whether the mount below is as well.
+const PROPAGATION: &[(&str, Option<&str>, bool)] = &[
+    ("shared", Some("shared"), false),
+    ("rshared", Some("shared"), true),
+    ("private", None, false),
+    ("rprivate", None, true),
+    ("unbindable", Some("unbindable"), false),
+    ("runbindable", Some("unbindable"), true),
+];
+
+/// A slave gets what the host mounts later, and gives nothing back: also what no word at all means.
+const SLAVES: [&str; 2] = ["slave", "rslave"];
+
 #[test]
 fn the_eight_words_of_propagation() {
     both(|sandbox| {
         let source = tree(sandbox);
         let _below = HostMount::tmpfs(&source.join("sub"), 0, "").propagation(libc::MS_SHARED);
-        // (word, the mount is shared, a slave, unbindable; and whether the mount below is as well)
-        for (word, kind, below) in [
-            ("shared", Some("shared"), false),
-            ("rshared", Some("shared"), true),
-            ("private", None, false),
-            ("rprivate", None, true),
-            ("unbindable", Some("unbindable"), false),
-            ("runbindable", Some("unbindable"), true),
-        ] {
+        for &(word, kind, below) in PROPAGATION {
             let bundle = sandbox.bundle("c").mount("/mnt", "none", text(&source), &["rbind", word]);
             let found = lines(bundle, &["/mnt", "/mnt/sub"]);
             let is = |line: &Line| match kind {
@@ -243,8 +254,7 @@ fn the_eight_words_of_propagation() {
                 assert!(found[1].propagates("master"), "{word}, below: {}", found[1].text);
             }
         }
-        // A slave gets what the host mounts later, and gives nothing back: also what no word at all means.
-        for words in [&["rbind"][..], &["rbind", "slave"], &["rbind", "rslave"]] {
+        for words in [&["rbind"][..], &["rbind", SLAVES[0]], &["rbind", SLAVES[1]]] {
             let found = lines(sandbox.bundle("c").mount("/mnt", "none", text(&source), words), &["/mnt/sub"]);
             assert!(found[0].propagates("master") && !found[0].propagates("shared"), "{words:?}: {}", found[0].text);
         }
@@ -282,6 +292,92 @@ fn remount_changes_what_is_there() {
 }
 
 #[test]
+fn remount_changes_the_filesystem_as_well() {
+    both(|sandbox| {
+        let remounted = |words: &[&str]| {
+            let words: Vec<_> = ["remount"].iter().chain(words).copied().collect();
+            sandbox.bundle("c").mount("/mnt", "tmpfs", "tmpfs", &["size=64k"]).mount("/mnt", "", "", &words)
+        };
+        let line = line(remounted(&["size=128k", "sync", "nosuid"]), "/mnt");
+        let has = |word: &str| line.superblock.iter().any(|own| own == word);
+        assert!(has("size=128k") && has("sync") && line.has("nosuid"), "{}", line.text);
+        remounted(&["nonsense"])
+            .run()
+            .expect(1)
+            .fails_with("mounts[8] /mnt: the filesystem does not take \"nonsense\"");
+        remounted(&["size=lots"])
+            .run()
+            .expect(1)
+            .fails_with("mounts[8] /mnt: the filesystem does not take \"size=lots\"");
+    });
+}
+
+#[test]
+fn a_word_of_a_filesystem_on_a_bind_is_a_warning() {
+    both(|sandbox| {
+        let source = tree(sandbox);
+        let out = sandbox.bundle("c").mount("/mnt", "none", text(&source), &["bind", "sync"]).run().ok();
+        let words = "mounts[7] /mnt: \"sync\" has no effect: it is an option of a filesystem, and this is a bind";
+        assert!(out.stderr().contains(words), "{}", out.report());
+    });
+}
+
+type ShowsItsEffect = fn(&Sandbox);
+
+/// Words that the tables above do not have, each with its effect.
+const OTHERS: &[(&str, ShowsItsEffect)] = &[
+    ("bind", |sandbox| {
+        let source = tree(sandbox);
+        let bundle = sandbox.bundle("c").mount("/mnt", "none", text(&source), &["bind"]);
+        assert_eq!(bundle.args(["cat", "/mnt/file"]).run().ok().stdout(), "content");
+    }),
+    ("rbind", |sandbox| {
+        let source = tree(sandbox);
+        let _below = HostMount::tmpfs(&source.join("sub"), 0, "");
+        let bundle = sandbox.bundle("c").mount("/mnt", "none", text(&source), &["rbind"]);
+        assert!(bundle.args(["mounts", "/mnt/sub"]).run().ok().stdout().contains(" /mnt/sub "));
+    }),
+    ("remount", |sandbox| {
+        let bundle = sandbox.bundle("c").mount("/mnt", "tmpfs", "tmpfs", &[]).mount("/mnt", "", "", &["remount", "ro"]);
+        assert!(line(bundle, "/mnt").has("ro"));
+    }),
+    ("tmpcopyup", |sandbox| {
+        let bundle = sandbox.bundle("c").plant("/data/file", "kept").mount("/data", "tmpfs", "t", &["tmpcopyup"]);
+        assert_eq!(bundle.args(["cat", "/data/file"]).run().ok().stdout(), "kept");
+    }),
+    ("idmap", |sandbox| assert_eq!(mapped_owners(sandbox, "idmap"), ["7 8 0755", "0 0 1777"])),
+    ("ridmap", |sandbox| assert_eq!(mapped_owners(sandbox, "ridmap"), ["7 8 0755", "7 8 1777"])),
+];
+
+/// Root's directory and a filesystem below it, as a mapping of 0 to 7 and 8 shows them.
+fn mapped_owners(sandbox: &Sandbox, word: &str) -> Vec<String> {
+    let source = tree(sandbox);
+    let _below = HostMount::tmpfs(&source.join("sub"), 0, "");
+    let map = |host: u32| serde_json::json!([{ "containerID": 0, "hostID": host, "size": 1 }]);
+    let mount = serde_json::json!({ "destination": "/mnt", "source": text(&source), "options": ["rbind", word],
+        "uidMappings": map(7), "gidMappings": map(8) });
+    sandbox.bundle("c").set("/mounts/-", mount).args(["owner", "/mnt", "/mnt/sub"]).run().ok().lines()
+}
+
+#[test]
+fn every_word_that_is_announced_has_its_case() {
+    let sandbox = rt_integration::sandbox!();
+    for (_, shows_its_effect) in OTHERS {
+        shows_its_effect(&sandbox);
+    }
+    let of_cases = [PLAIN, SUPERBLOCK, RECURSIVE].into_iter().flatten().flat_map(|(words, ..)| words.iter().copied());
+    let rest = PROPAGATION.iter().map(|(word, ..)| *word).chain(SLAVES).chain(OTHERS.iter().map(|(word, _)| *word));
+    let tested: BTreeSet<String> = of_cases.chain(rest).map(str::to_owned).collect();
+    let features: serde_json::Value =
+        serde_json::from_str(&sandbox.rt(["features"]).ok().stdout()).expect("features are JSON");
+    let announced = features["mountOptions"].as_array().expect("a list");
+    let announced: BTreeSet<String> = announced.iter().filter_map(|word| Some(word.as_str()?.to_owned())).collect();
+    assert!(announced.len() > 60, "{announced:?}");
+    let difference: Vec<_> = announced.symmetric_difference(&tested).collect();
+    assert!(difference.is_empty(), "announced without a case, or a case of what is not announced: {difference:?}");
+}
+
+#[test]
 fn unknown_words_are_named() {
     both(|sandbox| {
         let fresh = |word: &str| sandbox.bundle("c").mount("/mnt", "tmpfs", "tmpfs", &["nosuid", word]).run();
@@ -291,6 +387,7 @@ fn unknown_words_are_named() {
         let bind = sandbox.bundle("c").mount("/mnt", "none", "rootfs/etc", &["bind", "size=1"]).run().ok();
         assert!(bind.stderr().contains("mounts[7] /mnt: \"size\" has no effect"), "{}", bind.report());
         sandbox.bundle("c").mount("/mnt", "proc", "proc", &["hidepid=much"]).run().fails_with("hidepid");
+        sandbox.bundle("c").mount("/mnt", "cgroup", "cgroup", &["ro", "nonsense"]).run().fails_with("\"nonsense\"");
     });
 }
 

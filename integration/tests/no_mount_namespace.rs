@@ -70,3 +70,15 @@ fn a_program_in_a_plain_directory_needs_no_mount() {
     assert_eq!(mounts(&bundle), [""; 0]);
     bundle.delete_force().ok();
 }
+
+#[test]
+fn devices_are_made_also_where_nothing_is_mounted() {
+    let sandbox = sandbox!();
+    let node = json!([{ "path": "/opt/node", "type": "c", "major": 1, "minor": 5 }]);
+    let bundle = bundle(&sandbox).args(["stat", "/opt/node"]).set("/mounts", json!([])).set("/root/readonly", false);
+    let bundle = bundle.set("/linux/devices", node).set("/linux/rootfsPropagation", "shared");
+    let out = bundle.run().ok();
+    assert_eq!(out.stdout(), "char 0666 0 0 0 1:5\n");
+    assert!(out.stderr().contains("linux.rootfsPropagation: has no effect without a new mount namespace"));
+    assert_eq!(mounts(&bundle), [""; 0]);
+}

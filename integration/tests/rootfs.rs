@@ -255,6 +255,62 @@ fn the_words_of_the_roots_propagation() {
 }
 
 #[test]
+fn the_roots_propagation_reaches_below_with_an_r() {
+    both(|sandbox| {
+        for (word, kind, below) in [
+            ("shared", "shared", false),
+            ("rshared", "shared", true),
+            ("unbindable", "unbindable", false),
+            ("runbindable", "unbindable", true),
+        ] {
+            let bundle = sandbox.bundle("c").set("/linux/rootfsPropagation", word).mount("/mnt", "tmpfs", "t", &[]);
+            let out = bundle.args("seq mounts / -- mounts /mnt".split(' ')).run().ok();
+            let fields = |line: &String| line.split(" - ").next().unwrap_or_default().to_owned();
+            let lines: Vec<_> = out.lines().iter().map(fields).collect();
+            assert!(lines[0].contains(kind), "{word}: {}", out.report());
+            assert_eq!(lines[1].contains(kind), below, "{word}: {}", out.report());
+        }
+        // What a mount is by its own word, the root's recursive word changes last: it is about all of them.
+        let bundle = sandbox.bundle("c").set("/linux/rootfsPropagation", "rprivate");
+        let out = bundle.mount("/mnt", "tmpfs", "t", &["shared"]).args(["mounts", "/mnt"]).run().ok();
+        assert!(!out.stdout().contains("shared:"), "{}", out.report());
+        for word in ["Shared", "rsharedx", "ro", "bind", "shared,rw"] {
+            let out = sandbox.bundle("c").set("/linux/rootfsPropagation", word).run().expect(1);
+            out.fails_with("linux.rootfsPropagation: ");
+        }
+        sandbox.bundle("c").set("/linux/rootfsPropagation", "").run().ok();
+        // The host's mounts are still below a root that is moved over them.
+        for (word, refused) in [("private", true), ("rprivate", true), ("rslave", false), ("rshared", false)] {
+            let out = sandbox.bundle("c").set("/linux/rootfsPropagation", word).run_with(&["--no-pivot"]);
+            match refused {
+                true => {
+                    drop(out.expect(1).fails_with("rootfsPropagation of [r]private is not safe without pivot_root"))
+                }
+                false => drop(out.ok()),
+            }
+        }
+    });
+}
+
+#[test]
+fn without_pivot_the_hosts_sys_is_gone() {
+    both(|sandbox| {
+        // The kernel lets a user namespace mount a sysfs of its own only where one without masks is in the mount
+        // namespace already: the container's own is masked, so that could only be the host's.
+        let steps = "seq try unshare 0x50020000 -- try mount sysfs /tmp sysfs 0 0";
+        for flags in [&["--no-pivot"][..], &[]] {
+            let out = sandbox.bundle("c").args(steps.split(' ')).run_with(flags).ok();
+            assert_eq!(out.lines(), ["ok", "EPERM"], "{flags:?}: {}", out.report());
+        }
+        // With a user namespace what is the host's cannot be unmounted, and is covered.
+        let map = serde_json::json!([{ "containerID": 0, "hostID": 100_000, "size": 1000 }]);
+        let bundle = sandbox.bundle("c").namespace("user", None).set("/linux/uidMappings", map.clone());
+        let bundle = bundle.set("/linux/gidMappings", map).args(["ls", "/"]);
+        assert!(bundle.run_with(&["--no-pivot"]).ok().lines().contains(&"bin".to_owned()));
+    });
+}
+
+#[test]
 fn without_pivot_the_host_is_gone_as_well() {
     both(|sandbox| {
         let bundle = sandbox.bundle("c").args("seq ls / -- cwd -- mounts / -- readonly /".split(' '));

@@ -92,7 +92,6 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("zos-example.json", "/hostname", "a Linux host needs a UTS namespace for it"),
     ("zos-example.json", "/ociVersion", "of before 1.0"),
     ("spec-example.json", "/ociVersion", "of before 1.0"),
-    ("spec-example.json", "/linux/mountLabel", "not there yet"),
     ("spec-example.json", "/linux/resources/cpu/realtimeRuntime", "cgroup v2 has no realtime budget"),
     ("spec-example.json", "/linux/resources/cpu/realtimePeriod", "cgroup v2 has no realtime budget"),
     ("spec-example.json", "/linux/resources/memory/swappiness", "cgroup v2 has no swappiness"),
@@ -100,7 +99,6 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("spec-example.json", "/linux/resources/network/priorities", "cgroup v2 marks no packets"),
     ("spec-example.json", "/linux/resources/blockIO/leafWeight", "cgroup v2 has no leaf weight"),
     ("spec-example.json", "/linux/resources/blockIO/weightDevice", "cgroup v2 has no leaf weight"),
-    ("linux-netdevice.json", "/linux/netDevices", "not there yet"),
 ];
 
 /// `severity code pointer` of all that `check` finds in a bundle with this config.

@@ -63,6 +63,122 @@ fn a_mount_over_the_root_is_the_root() {
 }
 
 #[test]
+fn a_new_filesystem_over_the_root_is_the_root() {
+    both(|sandbox| {
+        for (options, answer) in [(&["mode=755"][..], "writable\n"), (&["mode=755", "ro"], "read-only\n")] {
+            let probe = sandbox.probe();
+            let bundle = sandbox.bundle("c").set("/root/readonly", false).edit(|spec| {
+                let mounts = spec["mounts"].as_array_mut().expect("mounts");
+                mounts.insert(0, json!({ "destination": "/", "type": "tmpfs", "source": "top", "options": options }));
+                // A file over a file that is not there yet.
+                let probe = json!({ "destination": "/bin/probe", "source": probe, "options": ["bind"] });
+                mounts.insert(1, probe);
+            });
+            let out = bundle.args("seq mounts / -- ls / -- readonly /".split(' ')).run().ok();
+            let lines = out.lines();
+            assert!(lines[0].contains(" - tmpfs top "), "{}", out.report());
+            assert_eq!(lines[1..lines.len() - 1], ["bin", "dev", "proc", "sys"], "{}", out.report());
+            assert!(out.stdout().ends_with(answer), "{options:?}: {}", out.report());
+        }
+    });
+}
+
+#[test]
+fn a_relative_destination_is_taken_from_the_root_with_a_warning() {
+    both(|sandbox| {
+        let out = sandbox.bundle("c").mount("mnt/deep", "tmpfs", "t", &[]).args(["mounts", "/mnt/deep"]).run().ok();
+        assert!(out.stdout().contains(" /mnt/deep "), "{}", out.report());
+        let words = "mounts[7].destination: mnt/deep is relative, which is deprecated; it is taken from /";
+        assert!(out.stderr().contains(words), "{}", out.report());
+        let out = sandbox.bundle("c").mount("/mnt", "tmpfs", "t", &[]).run().ok();
+        assert_eq!(out.stderr(), "");
+    });
+}
+
+#[test]
+fn sources_of_binds() {
+    both(|sandbox| {
+        // Relative to the bundle, without a type, a file over nothing.
+        let bundle = sandbox.bundle("c");
+        fs::create_dir_all(bundle.dir.join("data")).expect("a directory");
+        fs::write(bundle.dir.join("data/file"), "content").expect("a file");
+        for source in ["data/file", "./data/file", "../bundle-c/data/file"] {
+            let mount = json!({ "destination": "/run/made/file", "source": source, "options": ["bind"] });
+            let out = sandbox.bundle("c").set("/mounts/-", mount).args(["cat", "/run/made/file"]).run().ok();
+            assert_eq!(out.stdout(), "content", "{source}");
+        }
+        // A type is only a word on a bind.
+        let out = sandbox.bundle("c").mount("/mnt", "nonsense", "data", &["rbind"]).args(["ls", "/mnt"]).run().ok();
+        assert_eq!(out.stdout(), "file\n");
+        let missing = sandbox.bundle("c").mount("/mnt", "none", "nowhere/at/all", &["bind"]).run().expect(1);
+        let missing = missing.fails_with("mounts[7] /mnt: cannot bind ");
+        assert!(missing.stderr().contains("bundle-c/nowhere/at/all: "), "{}", missing.report());
+        let add = |mount| sandbox.bundle("c").set("/mounts/-", mount).run().expect(1);
+        add(json!({ "destination": "/mnt", "options": ["bind"] }))
+            .fails_with("mounts[7] /mnt: a bind mount needs a source");
+        let empty = json!({ "destination": "/mnt", "source": "", "options": ["rbind"] });
+        add(empty).fails_with("mounts[7] /mnt: a bind mount needs a source");
+        add(json!({ "destination": "/mnt" })).fails_with("mounts[7] /mnt: type is missing");
+        add(json!({ "destination": "/mnt", "source": "data" })).fails_with("mounts[7] /mnt: type is missing");
+        add(json!({ "destination": "/mnt", "type": "nonsense" })).fails_with("no filesystem \"nonsense\"");
+    });
+}
+
+#[test]
+fn tmpcopyup_with_files_of_every_kind() {
+    both(|sandbox| {
+        let bundle = |id: &str| {
+            let bundle = sandbox.bundle(id).plant("/data/plain", "text");
+            let data = bundle.rootfs().join("data");
+            let make = |name: &str, kind: libc::mode_t, device: libc::dev_t| {
+                let path =
+                    std::ffi::CString::new(data.join(name).into_os_string().into_encoded_bytes()).expect("a path");
+                // SAFETY: a terminated string that outlives the call.
+                let made = unsafe { libc::mknod(path.as_ptr(), kind | 0o640, device) };
+                assert_eq!(made, 0, "{name}: {}", std::io::Error::last_os_error());
+            };
+            make("fifo", libc::S_IFIFO, 0);
+            make("socket", libc::S_IFSOCK, 0);
+            make("char", libc::S_IFCHR, libc::makedev(1, 3));
+            make("block", libc::S_IFBLK, libc::makedev(7, 200));
+            bundle.mount("/data", "tmpfs", "tmpfs", &["tmpcopyup"])
+        };
+        let out = bundle("own").args("stat /data/fifo /data/socket /data/char /data/block".split(' ')).run().ok();
+        let expected =
+            ["fifo 0640 0 0 0 0:0", "socket 0640 0 0 0 0:0", "char 0640 0 0 0 1:3", "block 0640 0 0 0 7:200"];
+        assert_eq!(out.lines(), expected, "{}", out.report());
+        // Root of the image's files, so that their copies can be: a user namespace may make all but devices.
+        let map = json!([{ "containerID": 0, "hostID": 0, "size": 65536 }]);
+        let inside = bundle("userns").namespace("user", None).set("/linux/uidMappings", map.clone());
+        let out = inside.set("/linux/gidMappings", map).args(["ls", "/data"]).run().ok();
+        assert_eq!(out.lines(), ["fifo", "plain", "socket"], "{}", out.report());
+    });
+}
+
+#[test]
+fn a_users_read_only_sys_is_read_only_below() {
+    let sandbox = rt_integration::sandbox!().as_user(12345);
+    // CVE-2023-25809: a cgroup that is the user's, below a /sys that is bound read-only.
+    let cgroup = format!("/sys/fs/cgroup{}", sandbox.cgroup());
+    chown(&cgroup, Some(12345), Some(12345)).expect("chown");
+    chown(format!("{cgroup}/cgroup.procs"), Some(12345), Some(12345)).expect("chown");
+    let procs = format!("{cgroup}/cgroup.procs");
+    let steps = ["seq", "mounts", "/sys/fs/cgroup", "--", "open-dev", &procs, "w", "--", "try", "mkdirat", "-100"];
+    let made = format!("{cgroup}/made");
+    let out = sandbox.bundle("c").args(steps.into_iter().chain([made.as_str(), "0755"])).run().ok();
+    let lines = out.lines();
+    assert!(lines[0].contains(" /sys/fs/cgroup ro,"), "{}", out.report());
+    assert_eq!(lines[1..], ["EROFS", "EROFS"], "{}", out.report());
+    // A recursive word of the config's own decides.
+    let writable = sandbox.bundle("c").edit(|spec| {
+        let mounts = spec["mounts"].as_array_mut().expect("mounts");
+        let sys = mounts.iter_mut().find(|mount| mount["destination"] == "/sys").expect("the default spec");
+        sys["options"] = json!(["rbind", "ro", "rrw"]);
+    });
+    assert_eq!(writable.args(["open-dev", &procs, "w"]).run().ok().stdout(), "ok\n");
+}
+
+#[test]
 fn targets_that_are_links_or_missing() {
     both(|sandbox| {
         // A link to a directory of the image: the mount is where the link leads.

@@ -13,6 +13,7 @@ use crate::log::Log;
 use crate::namespaces::{self, Joined, open_joins, write_maps};
 use crate::net::Mover;
 use crate::plan::{Plan, Sysctl};
+use crate::rootfs::idmapped::{self, Waiting};
 use crate::rootfs::open_sources;
 use crate::state::{Directory, Identity, Record, Status};
 use crate::sys::clone::{Child, Cloned, Ended, clone3, pidfd_send_signal, wait};
@@ -20,7 +21,9 @@ use crate::sys::exec::exit_now;
 use crate::sys::shared::FaultPage;
 use anyhow::Result;
 use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::stat::Mode;
 use nix::unistd::Pid;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -67,6 +70,8 @@ struct Making {
     init: Option<Child>,
     /// What has taken the host's network devices to the container.
     mover: Option<Mover>,
+    /// Idmapped mounts whose mapping is that of the namespace that `map` writes.
+    unmapped: Waiting,
     /// Kept until init has it: the parent's end of nothing.
     _listener: Option<OwnedFd>,
 }
@@ -80,6 +85,10 @@ impl Making {
         let split = joiner::split(&plan.namespaces, &joins);
         // Without privilege the child opens them, once its user namespace is mapped.
         let sources = if site.host.privileged { Some(open_sources(&plan.root)?) } else { None };
+        if let Some(sources) = &sources {
+            let user = joins.iter().find(|join| join.kind.flag == namespaces::USER);
+            idmapped::map_now(&plan.root, sources, user.map(AsFd::as_fd), site.host.proc())?;
+        }
         let listener = match site.run {
             true => None,
             false => {
@@ -124,6 +133,7 @@ impl Making {
             }
         };
         drop(theirs);
+        let unmapped = idmapped::waiting(&plan.root, sources);
         let mut making = Making {
             channel: ours,
             page,
@@ -132,6 +142,7 @@ impl Making {
             early: Vec::new(),
             init: None,
             mover: None,
+            unmapped,
             _listener: listener,
         };
         if making.split.needed {
@@ -165,6 +176,10 @@ impl Making {
     fn map(&self, site: &Site, child: &Child) -> Result<()> {
         let maps = &site.plan.namespaces;
         write_maps(site.host.proc(), child.pid, &maps.uid_map, &maps.gid_map, site.host.privileged)?;
+        if !self.unmapped.is_empty() {
+            let namespace = open_user_namespace(site.host, child.pid)?;
+            self.unmapped.map(&site.plan.root, namespace.as_fd())?;
+        }
         self.tell(Down::Mapped)
     }
 
@@ -330,6 +345,12 @@ fn own_sysctls(plan: &Plan, joins: &[Joined]) -> Result<(), Fault> {
             Err(Fault::new("sysctl", what).path(name).hint("the path in linux.namespaces leads to the host's own"))
         }
     }
+}
+
+fn open_user_namespace(host: &Host, pid: Pid) -> Result<OwnedFd, Fault> {
+    let path = format!("{pid}/ns/user");
+    openat(host.proc(), path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
+        .during("idmap", || "cannot open the container's user namespace".to_owned())
 }
 
 /// Sets the score of another process, as far as the caller may.

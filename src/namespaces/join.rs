@@ -19,6 +19,12 @@ pub struct Joined {
     fd: OwnedFd,
 }
 
+impl AsFd for Joined {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
 /// Opens the namespaces to join and checks that each is what it is said to be. Our own user namespace is left out:
 /// setns(2) refuses to join it again.
 pub fn open_joins(joins: &[Join]) -> Result<Vec<Joined>, Fault> {

@@ -1,9 +1,11 @@
 //! Which namespaces a container gets, which it joins, and how ids and clocks look inside.
 
+mod holder;
 mod idmap;
 mod join;
 
-pub use idmap::{IdMap, write_maps};
+pub use holder::with_maps;
+pub use idmap::{IdMap, plan as plan_map, write_maps};
 pub use join::{Joined, foreign, is_ours, join, open_joins};
 
 use crate::spec::{Code, Finding, Findings, at};

@@ -31,6 +31,8 @@ impl Facts {
     ) -> Result<Facts> {
         let linux = config.spec.linux().as_ref();
         let process = config.spec.process().as_ref();
+        let labelled = process.is_some_and(|process| process.selinux_label().is_some())
+            || linux.is_some_and(|linux| linux.mount_label().is_some());
         let path = linux.and_then(|linux| linux.cgroups_path().as_deref());
         let own_cgroup = match hierarchy {
             Some(hierarchy) if cgroups::Request::needs_own(manager, path) => hierarchy.own_path()?,
@@ -40,7 +42,7 @@ impl Facts {
             own_cgroup,
             has_cgroups: hierarchy.is_some(),
             apparmor: process.is_some_and(|process| process.apparmor_profile().is_some()) && host.apparmor(),
-            selinux: process.is_some_and(|process| process.selinux_label().is_some()) && host.selinux(),
+            selinux: labelled && host.selinux(),
             resctrl: linux.and_then(|linux| linux.intel_rdt().as_ref()).map_or(Ok(None), |_| resctrl::mounted())?,
             privileged: host.privileged,
             in_user_namespace: host.in_user_namespace(),

@@ -60,9 +60,8 @@ pub fn plan(config: &Config, options: Options, facts: &Facts, findings: &mut Fin
     let linux = spec.linux().as_ref();
     let namespaces = namespaces::plan(linux, findings);
     rights(&namespaces, facts, findings);
-    let private = namespaces.has(namespaces::MOUNT);
-    let user_namespace = namespaces.has(namespaces::USER) || facts.in_user_namespace;
-    let root = rootfs::plan(spec, &config.bundle, private, user_namespace, findings);
+    let root = rootfs::plan(spec, &config.bundle, &namespaces, facts, findings);
+    propagation(&root, &namespaces, options.no_pivot, findings);
     let keyring = (!options.no_new_keyring).then_some(options.id.as_str());
     let process = spec.process().as_ref();
     let mut process = process.map(|process| confine::plan(process, linux, keyring, findings));
@@ -117,6 +116,24 @@ fn rights(namespaces: &NamespacePlan, facts: &Facts, findings: &mut Findings) {
     let phrase = "rootless containers require user namespaces";
     let remedy = "linux.namespaces lacks \"user\"; `rt spec --rootless` writes a configuration that has one";
     findings.add(Finding::phrase(Code::Rootless, at("linux.namespaces"), phrase).remedy(remedy));
+}
+
+/// What `linux.rootfsPropagation` cannot be.
+fn propagation(root: &RootPlan, namespaces: &NamespacePlan, no_pivot: bool, findings: &mut Findings) {
+    let Some((kind, _)) = root.propagation else { return };
+    let place = || at("linux.rootfsPropagation");
+    match enter(namespaces, no_pivot) {
+        Enter::Pivot => {}
+        Enter::Move if kind == libc::MS_PRIVATE => {
+            let phrase = "rootfsPropagation of [r]private is not safe without pivot_root";
+            findings.add(Finding::phrase(Code::Invalid, place(), phrase).remedy("leave out --no-pivot"));
+        }
+        Enter::Move => {}
+        Enter::Chroot => {
+            let text = "has no effect without a new mount namespace";
+            findings.add(Finding::warning(Code::NoEffect, place(), text));
+        }
+    }
 }
 
 fn enter(namespaces: &NamespacePlan, no_pivot: bool) -> Enter {

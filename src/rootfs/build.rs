@@ -26,7 +26,8 @@ pub enum Enter {
 /// The trees of the host that the container shows, opened while the host is in sight.
 pub struct Sources {
     rootfs: OwnedFd,
-    binds: Vec<Option<OwnedFd>>,
+    /// One for each of `mounts`; absent where it is no bind.
+    pub(super) binds: Vec<Option<OwnedFd>>,
 }
 
 /// Opens the rootfs and every bind source as detached trees.
@@ -96,8 +97,9 @@ impl<'a> Rootfs<'a> {
             let mounted = mount(plan, source, self.root.as_fd(), cgroup)?;
             if plan.destination == Path::new("/") && !matches!(plan.source, Source::Remount) {
                 // What is mounted over / is the root from here on.
-                self.root = mounted;
-            } else if plan.readonly_late {
+                self.root = mounted.try_clone().during(STAGE, || format!("{}: cannot stay open", plan.name()))?;
+            }
+            if plan.readonly_late {
                 self.late.push((i, mounted));
             } else {
                 let_go(mounted);
@@ -110,7 +112,7 @@ impl<'a> Rootfs<'a> {
     pub fn make_devices(&mut self) -> Result<(), Fault> {
         let plan = self.plan;
         if plan.arranged {
-            devices::make(&plan.devices, self.root.as_fd(), plan.bind_devices, plan.fill_dev)?;
+            devices::make(plan, self.root.as_fd())?;
         }
         Ok(())
     }
@@ -146,6 +148,7 @@ impl<'a> Rootfs<'a> {
                     .during("pivot", || "cannot detach the host's root".to_owned())?;
             }
             Enter::Move => {
+                super::underneath::clear(&self.plan.path)?;
                 let none = None::<&str>;
                 nix::mount::mount(Some("."), "/", none, nix::mount::MsFlags::MS_MOVE, none)
                     .during("pivot", || "cannot move the rootfs over /".to_owned())?;
@@ -158,7 +161,7 @@ impl<'a> Rootfs<'a> {
             // What cannot be made is told by the chdir that follows.
             let _ = ensure(&self.root, cwd, Kind::Directory);
         }
-        super::cover(self.root.as_fd(), &self.plan.masked, &self.plan.readonly_paths)?;
+        super::cover(self.root.as_fd(), self.plan)?;
         // After the covers: read-only paths are binds, which an unbindable tree would refuse.
         if let (Some((propagation, recursive)), true) = (self.plan.propagation, enter != Enter::Chroot) {
             let attr = MountAttr { propagation, ..MountAttr::default() };

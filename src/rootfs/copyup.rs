@@ -1,7 +1,8 @@
 //! `tmpcopyup`: a tmpfs starts with what it covers.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use nix::dir::Dir;
+use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
 use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmodat, fstatat, mkdirat, mknodat};
 use nix::unistd::{Gid, Uid, fchownat, symlinkat};
@@ -34,12 +35,21 @@ fn copy_one(from: BorrowedFd, to: BorrowedFd, name: &CStr) -> Result<()> {
             copy(open(from)?.as_fd(), open(to)?.as_fd())?;
         }
         SFlag::S_IFREG => {
-            let mut source = File::from(openat(from, name, OFlag::O_RDONLY | nofollow, Mode::empty())?);
+            // Whoever shares the directory may put a fifo there, or a device, since it was looked at.
+            let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | nofollow;
+            let mut source = File::from(openat(from, name, flags, Mode::empty())?);
+            if !source.metadata()?.is_file() {
+                bail!("is not the file any more that it was");
+            }
             let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | nofollow;
             std::io::copy(&mut source, &mut File::from(openat(to, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?))?;
         }
         SFlag::S_IFLNK => symlinkat(readlinkat(from, name)?.as_os_str(), to, name)?,
-        _ => mknodat(to, name, kind, mode, stat.st_rdev)?,
+        _ => match mknodat(to, name, kind, mode, stat.st_rdev) {
+            // A user namespace may not make devices. Nor could one be opened there: its filesystems are nodev.
+            Err(Errno::EPERM) if matches!(kind, SFlag::S_IFCHR | SFlag::S_IFBLK) => return Ok(()),
+            result => result?,
+        },
     }
     let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
     fchownat(to, name, Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW)?;

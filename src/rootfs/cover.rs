@@ -2,19 +2,21 @@
 
 use super::devices::verified_null;
 use super::mount::let_go;
+use super::plan::RootPlan;
 use super::resolve::find;
 use crate::fault::{During, Fault, words};
 use crate::sys::mount::*;
 use nix::errno::Errno;
 use nix::sys::stat::fstat;
+use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const STAGE: &str = "mask";
 
-/// Covers `masked` and makes `readonly` read-only below `root`. What does not exist needs no cover.
-pub fn cover(root: BorrowedFd, masked: &[PathBuf], readonly: &[PathBuf]) -> Result<(), Fault> {
-    for path in readonly {
+/// Covers the masked paths and makes others read-only below `root`. What does not exist needs no cover.
+pub fn cover(root: BorrowedFd, plan: &RootPlan) -> Result<(), Fault> {
+    for path in &plan.readonly_paths {
         if let Some(target) = existing(root, path)? {
             let name = || format!("cannot make {} read-only", path.display());
             let tree = open_tree(&target, "", OPEN_TREE_CLONE | AT_RECURSIVE).during(STAGE, name)?;
@@ -25,8 +27,8 @@ pub fn cover(root: BorrowedFd, masked: &[PathBuf], readonly: &[PathBuf]) -> Resu
             let_go(target);
         }
     }
-    let mut covers = Covers { root, null: None, empty: None };
-    for path in masked {
+    let mut covers = Covers { root, label: plan.label.as_deref(), null: None, empty: None };
+    for path in &plan.masked {
         if let Some(target) = existing(root, path)? {
             covers.cover(path, target)?;
         }
@@ -46,6 +48,7 @@ fn existing(root: BorrowedFd, path: &Path) -> Result<Option<OwnedFd>, Fault> {
 /// over directories.
 struct Covers<'a> {
     root: BorrowedFd<'a>,
+    label: Option<&'a CStr>,
     null: Option<OwnedFd>,
     empty: Option<OwnedFd>,
 }
@@ -58,7 +61,7 @@ impl Covers<'_> {
         let cover = match directory {
             true => match &self.empty {
                 Some(first) => open_tree(first, "", OPEN_TREE_CLONE).during(STAGE, name)?,
-                None => empty_tmpfs().during(STAGE, name)?,
+                None => empty_tmpfs(self.label).during(STAGE, name)?,
             },
             false => {
                 if self.null.is_none() {
@@ -79,11 +82,14 @@ impl Covers<'_> {
     }
 }
 
-fn empty_tmpfs() -> nix::Result<OwnedFd> {
+fn empty_tmpfs(label: Option<&CStr>) -> nix::Result<OwnedFd> {
     let context = FsContext::open(c"tmpfs")?;
     context.string(c"source", c"tmpfs")?;
     // One inode is the root itself; some kernels count one more.
     context.string(c"nr_inodes", c"2")?;
+    if let Some(label) = label {
+        context.string(c"context", label)?;
+    }
     context.create()?;
     context.mount(MOUNT_ATTR_RDONLY)
 }

@@ -1,8 +1,9 @@
 //! Device nodes and the links of /dev (config-linux.md, "Devices" and "Default devices").
 
-use super::resolve::{Kind, ensure};
+use super::plan::RootPlan;
+use super::resolve::{Kind, ensure, find, find_link};
 use crate::fault::{During, Fault, words};
-use crate::spec::{Code, Findings};
+use crate::spec::{Code, Finding, Findings, at};
 use crate::sys::mount::{OPEN_TREE_CLONE, move_mount, open_tree};
 use anyhow::{Result, bail};
 use nix::errno::Errno;
@@ -10,6 +11,7 @@ use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
 use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmodat, fstat, fstatat, makedev, mknodat};
 use nix::unistd::{Gid, Uid, fchownat, symlinkat};
 use oci_spec::runtime::{LinuxDevice, LinuxDeviceType};
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -26,6 +28,8 @@ pub struct DevicePlan {
     pub mode: u32,
     pub uid: u32,
     pub gid: u32,
+    /// The configuration names mode or owner: a node that exists already gets them, too.
+    pub owned: bool,
 }
 
 /// The nodes every container has: name, major, minor.
@@ -41,16 +45,32 @@ const LINKS: [(&str, &str); 5] = [
     ("ptmx", "pts/ptmx"),
 ];
 
-/// The default devices, and `linux.devices`, which may replace them.
-pub fn plan(extra: &[LinuxDevice], findings: &mut Findings) -> Vec<DevicePlan> {
+const KCORE: (&str, &str) = ("core", "/proc/kcore");
+
+/// The default devices, and `linux.devices`, which may replace them. With `bind` they are the host's own nodes.
+pub fn plan(extra: &[LinuxDevice], bind: bool, findings: &mut Findings) -> Vec<DevicePlan> {
     let mut plans = Vec::with_capacity(DEFAULTS.len() + extra.len());
     for (i, device) in extra.iter().enumerate() {
-        plans.extend(findings.keep(Code::Device, plan_one(i, device)));
+        let plan = findings.keep(Code::Device, plan_one(i, device));
+        if plan.as_ref().is_some_and(|plan| bind && plan.owned && plan.kind != libc::S_IFIFO) {
+            let text = "in a user namespace the node is the host's own, and keeps its mode and owner";
+            findings.add(Finding::warning(Code::NoEffect, at("linux.devices").item(i), text));
+        }
+        plans.extend(plan);
     }
     for (name, major, minor) in DEFAULTS {
         let path = Path::new("/dev").join(name);
         if !plans.iter().any(|plan| plan.path == path) {
-            plans.push(DevicePlan { path, kind: libc::S_IFCHR, major, minor, mode: 0o666, uid: 0, gid: 0 });
+            plans.push(DevicePlan {
+                path,
+                kind: libc::S_IFCHR,
+                major,
+                minor,
+                mode: 0o666,
+                uid: 0,
+                gid: 0,
+                owned: false,
+            });
         }
     }
     plans
@@ -83,7 +103,23 @@ fn plan_one(index: usize, device: &LinuxDevice) -> Result<DevicePlan> {
         mode: device.file_mode().unwrap_or(0o666) & 0o7777,
         uid: device.uid().unwrap_or(0),
         gid: device.gid().unwrap_or(0),
+        owned: device.file_mode().is_some() || device.uid().is_some() || device.gid().is_some(),
     })
+}
+
+/// Leaves everything below /dev out: mounts[`index`] binds a directory there that is not ours to fill.
+pub fn leave_to(index: usize, plans: &mut Vec<DevicePlan>, findings: &mut Findings) {
+    let below = |plan: &DevicePlan| plan.path.starts_with("/dev");
+    if let Some(left) = plans.iter().position(|plan| below(plan) && !is_default(plan)) {
+        let path = plans[left].path.display();
+        let text = format!("{path} is left to the directory that mounts[{index}] binds at /dev");
+        findings.add(Finding::warning(Code::NoEffect, at("linux.devices").item(left), text));
+    }
+    plans.retain(|plan| !below(plan));
+}
+
+fn is_default(plan: &DevicePlan) -> bool {
+    DEFAULTS.iter().any(|(name, ..)| plan.path == Path::new("/dev").join(name))
 }
 
 /// Host nodes for a container that may not make any: opened while the host's /dev is in sight.
@@ -93,21 +129,18 @@ pub fn open_host_nodes(plans: &[DevicePlan]) -> Vec<Option<OwnedFd>> {
 }
 
 /// Makes every node, and the links of /dev, below `root`.
-pub fn make(plans: &[DevicePlan], root: BorrowedFd, bind: bool, fill_dev: bool) -> Result<(), Fault> {
+pub fn make(plan: &RootPlan, root: BorrowedFd) -> Result<(), Fault> {
+    let (plans, bind) = (&plan.devices, plan.bind_devices);
     let dev = ensure(root, Path::new("/dev"), Kind::Directory).during(STAGE, || "cannot make /dev".to_owned())?;
-    let standard = DEFAULTS.map(|(name, ..)| Path::new("/dev").join(name));
     let mut nodes = match bind {
         true => open_host_nodes(plans),
         false => Vec::new(),
     };
     nodes.resize_with(plans.len(), || None);
     for (plan, node) in plans.iter().zip(nodes) {
-        if !fill_dev && standard.contains(&plan.path) {
-            continue;
-        }
         make_one(plan, root, dev.as_fd(), bind, node).map_err(|fault| fault.path(plan.path.display()))?;
     }
-    if fill_dev { make_links(dev.as_fd()) } else { Ok(()) }
+    if plan.fill_dev { make_links(dev.as_fd(), root, plan.own_proc) } else { Ok(()) }
 }
 
 fn make_one(
@@ -135,27 +168,32 @@ fn make_one(
     let number = makedev(plan.major, plan.minor);
     match mknodat(parent, name, SFlag::from_bits_truncate(plan.kind), Mode::from_bits_truncate(plan.mode), number) {
         Ok(()) => {}
-        Err(Errno::EEXIST) => matches(plan, parent, name)?,
+        Err(Errno::EEXIST) => {
+            matches(plan, parent, name)?;
+            return if plan.owned { set_owner(plan, parent, name) } else { Ok(()) };
+        }
         Err(Errno::EPERM) => {
             let node = open_host_nodes(std::slice::from_ref(plan)).pop().flatten();
             return bind_node(plan, root, node);
         }
         Err(errno) => return Err(Fault::new(STAGE, format!("cannot make {at}: {}", words(errno))).errno(errno)),
     }
-    if (plan.uid, plan.gid) != (0, 0) {
-        let (uid, gid) = (Uid::from_raw(plan.uid), Gid::from_raw(plan.gid));
-        fchownat(parent, name, Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW)
-            .during(STAGE, || format!("cannot give {at} its owner"))?;
-        let mode = Mode::from_bits_truncate(plan.mode);
-        // The directory may be shared with whoever swaps the node for a link.
-        fchmodat(parent, name, mode, FchmodatFlags::NoFollowSymlink)
-            .during(STAGE, || format!("cannot set the mode of {at}"))?;
-    }
-    Ok(())
+    if (plan.uid, plan.gid) != (0, 0) { set_owner(plan, parent, name) } else { Ok(()) }
+}
+
+fn set_owner(plan: &DevicePlan, parent: BorrowedFd, name: &OsStr) -> Result<(), Fault> {
+    let at = plan.path.display();
+    let (uid, gid) = (Uid::from_raw(plan.uid), Gid::from_raw(plan.gid));
+    fchownat(parent, name, Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW)
+        .during(STAGE, || format!("cannot give {at} its owner"))?;
+    let mode = Mode::from_bits_truncate(plan.mode);
+    // The directory may be shared with whoever swaps the node for a link.
+    fchmodat(parent, name, mode, FchmodatFlags::NoFollowSymlink)
+        .during(STAGE, || format!("cannot set the mode of {at}"))
 }
 
 /// "If a file already exists at path that does not match the requested device, the runtime MUST generate an error."
-fn matches(plan: &DevicePlan, parent: BorrowedFd, name: &std::ffi::OsStr) -> Result<(), Fault> {
+fn matches(plan: &DevicePlan, parent: BorrowedFd, name: &OsStr) -> Result<(), Fault> {
     let at = plan.path.display();
     let stat = fstatat(parent, name, AtFlags::AT_SYMLINK_NOFOLLOW).during(STAGE, || format!("cannot look at {at}"))?;
     let same_number = plan.kind == libc::S_IFIFO || stat.st_rdev == makedev(plan.major, plan.minor);
@@ -181,9 +219,14 @@ fn bind_node(plan: &DevicePlan, root: BorrowedFd, node: Option<OwnedFd>) -> Resu
     move_mount(&node, &target).during(STAGE, || format!("cannot bind {at}"))
 }
 
-fn make_links(dev: BorrowedFd) -> Result<(), Fault> {
-    let kcore = Path::new("/proc/kcore").exists().then_some(("core", "/proc/kcore"));
-    for (name, target) in LINKS.into_iter().chain(kcore) {
+/// "Runtimes MUST create the following symlinks if the source file exists after processing mounts" (config-linux.md). In
+/// a procfs of the container's own all exist, but for kcore, which is there if the host has one.
+fn make_links(dev: BorrowedFd, root: BorrowedFd, own_proc: bool) -> Result<(), Fault> {
+    let exists = |target: &str| match own_proc {
+        true => target != KCORE.1 || Path::new(target).exists(),
+        false => !target.starts_with("/proc/") || find_link(root, Path::new(target)).is_ok(),
+    };
+    for (name, target) in LINKS.into_iter().chain([KCORE]).filter(|(_, target)| exists(target)) {
         match symlinkat(target, dev, name) {
             Ok(()) => {}
             Err(Errno::EEXIST) => replace_link(dev, name, target)?,
@@ -209,7 +252,7 @@ fn replace_link(dev: BorrowedFd, name: &str, target: &str) -> Result<(), Fault> 
 /// (CVE-2025-52565), and is an error.
 pub fn bind_console(root: BorrowedFd, terminal: BorrowedFd) -> Result<(), Fault> {
     let what = || "cannot make /dev/console".to_owned();
-    let dev = super::resolve::find(root, Path::new("/dev")).during(STAGE, what)?;
+    let dev = find(root, Path::new("/dev")).during(STAGE, what)?;
     let make = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     match openat(&dev, "console", make, Mode::from_bits_truncate(0o600)) {
         Ok(_) | Err(Errno::EEXIST) => {}
@@ -230,7 +273,7 @@ pub fn bind_console(root: BorrowedFd, terminal: BorrowedFd) -> Result<(), Fault>
 /// A verified /dev/null: what masked files are covered with (CVE-2025-31133).
 pub fn verified_null(root: BorrowedFd) -> Result<OwnedFd, Fault> {
     let path = Path::new("/dev/null");
-    let null = super::resolve::find(root, path).during(STAGE, || "cannot open /dev/null".to_owned())?;
+    let null = find(root, path).during(STAGE, || "cannot open /dev/null".to_owned())?;
     let stat = fstat(&null).during(STAGE, || "cannot look at /dev/null".to_owned())?;
     if stat.st_mode & libc::S_IFMT == libc::S_IFCHR && stat.st_rdev == makedev(1, 3) {
         return Ok(null);

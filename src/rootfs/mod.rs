@@ -7,11 +7,14 @@ mod build;
 mod copyup;
 mod cover;
 mod devices;
+pub mod idmapped;
+mod label;
 mod mount;
 pub mod on_host;
 pub mod options;
 mod plan;
 mod resolve;
+mod underneath;
 
 pub use build::{Enter, Rootfs, Sources, open_sources};
 use cover::cover;

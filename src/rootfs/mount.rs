@@ -1,10 +1,11 @@
 //! One mount: a complete, detached tree first, attached by one move_mount.
 
+use super::label::Label;
 use super::options::Options;
 use super::plan::{MountPlan, Source};
 use super::resolve::{Kind, find, make_missing};
 use crate::fault::{During, Fault};
-use crate::sys::fs::{PROC_SUPER_MAGIC, RESOLVE_IN_ROOT, RESOLVE_NO_SYMLINKS, filesystem_magic, openat2};
+use crate::sys::fs::{PROC_SUPER_MAGIC, RESOLVE_IN_ROOT, RESOLVE_NO_SYMLINKS, filesystem_magic, openat2, set_label};
 use crate::sys::mount::*;
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
@@ -177,27 +178,36 @@ fn fresh(plan: &MountPlan, kind: &CStr, name: &CStr, existed: Option<&OwnedFd>) 
             _ => hinted(fault, kind),
         }
     })?;
-    configure(&context, plan, kind, name, existed).map_err(|(word, errno)| {
-        let said = context.complaint().unwrap_or_else(|| crate::fault::words(errno));
-        let what = match &word {
-            Some(word) => format!("{}: {} does not take {word:?}: {said}", plan.name(), name_of()),
-            None => format!("{}: cannot mount {}: {said}", plan.name(), name_of()),
-        };
-        let fault = Fault::new(STAGE, what).errno(errno).path(plan.destination.display());
-        match word.as_deref().unwrap_or_default() {
-            id if id.starts_with("uid=") || id.starts_with("gid=") => {
-                fault.hint("in a user namespace the id must be mapped by linux.uidMappings or gidMappings")
-            }
-            _ => hinted(fault, kind),
-        }
-    })?;
+    configure(&context, plan, kind, name, existed).map_err(|refused| not_taken(plan, &context, kind, refused))?;
     let attr = if plan.readonly_late { plan.options.attr.set & !MOUNT_ATTR_RDONLY } else { plan.options.attr.set };
     let mounted = context.mount(attr).map_err(|errno| {
         let what = format!("{}: cannot mount {}: {}", plan.name(), name_of(), crate::fault::words(errno));
         hinted(Fault::new(STAGE, what).errno(errno).path(plan.destination.display()), kind)
     });
     let_go(context.into());
+    if let (Ok(mounted), Some(Label::Root(label))) = (&mounted, &plan.label) {
+        set_label(mounted, label).during(STAGE, || {
+            format!("{}: linux.mountLabel: cannot label {} {}", plan.name(), name_of(), label.to_string_lossy())
+        })?;
+    }
     mounted
+}
+
+/// What a filesystem did not take, in its own words where it has some.
+fn not_taken(plan: &MountPlan, context: &FsContext, kind: &CStr, (word, errno): Refused) -> Fault {
+    let name = kind.to_string_lossy();
+    let said = context.complaint().unwrap_or_else(|| crate::fault::words(errno));
+    let what = match &word {
+        Some(word) => format!("{}: {name} does not take {word:?}: {said}", plan.name()),
+        None => format!("{}: cannot mount {name}: {said}", plan.name()),
+    };
+    let fault = Fault::new(STAGE, what).errno(errno).path(plan.destination.display());
+    match word.as_deref().unwrap_or_default() {
+        id if id.starts_with("uid=") || id.starts_with("gid=") => {
+            fault.hint("in a user namespace the id must be mapped by linux.uidMappings or gidMappings")
+        }
+        _ => hinted(fault, kind),
+    }
 }
 
 /// Why the kernel refuses some filesystems to a user namespace: sysfs when it is opened, proc when it is mounted.
@@ -227,13 +237,24 @@ fn configure(
     let options = &plan.options;
     let plain = |errno| (None, errno);
     context.string(c"source", name).map_err(plain)?;
-    for flag in &options.super_flags {
-        let word = CString::new(flag.as_str()).map_err(|_| plain(Errno::EINVAL))?;
-        context.flag(&word).map_err(|errno| (Some(flag.clone()), errno))?;
-    }
+    set_words(context, options)?;
     // A read-only disk image must not be opened for writing; a tmpfs must still be filled.
     if options.attr.set & MOUNT_ATTR_RDONLY != 0 && kind != c"tmpfs" {
         context.flag(c"ro").map_err(plain)?;
+    }
+    if let Some(Label::Context(label)) = &plan.label {
+        let word = || Some(format!("context={} (linux.mountLabel)", label.to_string_lossy()));
+        context.string(c"context", label).map_err(|errno| (word(), errno))?;
+    }
+    inherit_mode(context, kind, options, existed).map_err(plain)?;
+    context.create().map_err(plain)
+}
+
+/// The flags of the superblock and the filesystem's own options.
+fn set_words(context: &FsContext, options: &Options) -> Result<(), Refused> {
+    for flag in &options.super_flags {
+        let word = CString::new(flag.as_str()).map_err(|_| (None, Errno::EINVAL))?;
+        context.flag(&word).map_err(|errno| (Some(flag.clone()), errno))?;
     }
     for (key, value) in &options.data {
         let word = || Some(value.as_ref().map_or(key.clone(), |value| format!("{key}={value}")));
@@ -247,8 +268,7 @@ fn configure(
         };
         result.map_err(|errno| (word(), errno))?;
     }
-    inherit_mode(context, kind, options, existed).map_err(plain)?;
-    context.create().map_err(plain)
+    Ok(())
 }
 
 /// A tmpfs over a directory of the image keeps that directory's mode, unless it names one.
@@ -264,21 +284,30 @@ fn inherit_mode(context: &FsContext, kind: &CStr, options: &Options, existed: Op
 /// The hierarchy as the container's cgroup namespace shows it; where the kernel refuses that to us, the container's
 /// own cgroup bound from the host.
 fn cgroup_tree(plan: &MountPlan, cgroup: &Path) -> Result<OwnedFd, Fault> {
-    let fresh = FsContext::open(c"cgroup2").and_then(|context| {
-        context.string(c"source", c"cgroup")?;
-        context.create()?;
-        let mounted = context.mount(plan.options.attr.set);
+    let plain = !plan.options.has_words();
+    let fresh = || -> Result<OwnedFd, Refused> {
+        let whole = |errno| (None, errno);
+        let context = FsContext::open(c"cgroup2").map_err(whole)?;
+        context.string(c"source", c"cgroup").map_err(whole)?;
+        set_words(&context, &plan.options)?;
+        context.create().map_err(whole)?;
+        let mounted = context.mount(plan.options.attr.set).map_err(whole);
         let_go(context.into());
         mounted
-    });
-    match fresh {
-        Err(Errno::EPERM | Errno::EBUSY) => {
+    };
+    match fresh() {
+        // A bind could not take options of the filesystem.
+        Err((None, Errno::EPERM | Errno::EBUSY)) if plain => {
             let tree = clone_tree(cgroup, true, false)
                 .during(STAGE, || format!("{}: cannot bind the cgroup {}", plan.name(), cgroup.display()))?;
             set_attributes(plan, &tree, &plan.options.attr)?;
             Ok(tree)
         }
-        other => other.during(STAGE, || format!("{}: cannot mount cgroup2", plan.name())),
+        other => other.map_err(|(word, errno)| {
+            let word = word.map_or(String::new(), |word| format!(" with {word:?}"));
+            let what = format!("{}: cannot mount cgroup2{word}: {}", plan.name(), crate::fault::words(errno));
+            Fault::new(STAGE, what).errno(errno).path(plan.destination.display())
+        }),
     }
 }
 
@@ -315,7 +344,14 @@ fn set_recursive(plan: &MountPlan, tree: &OwnedFd) -> Result<(), Fault> {
 }
 
 fn remount(plan: &MountPlan, root: BorrowedFd) -> Result<OwnedFd, Fault> {
-    let at = find(root, &plan.destination).during(STAGE, || format!("{}: cannot be remounted", plan.name()))?;
+    let what = || format!("{}: cannot be remounted", plan.name());
+    let at = find(root, &plan.destination).during(STAGE, what)?;
+    if plan.options.has_words() {
+        let context = FsContext::pick(&at).during(STAGE, what)?;
+        let configured = set_words(&context, &plan.options)
+            .and_then(|()| context.reconfigure().map_err(|errno| (Some(plan.options.words()), errno)));
+        configured.map_err(|refused| not_taken(plan, &context, c"the filesystem", refused))?;
+    }
     set_attributes(plan, &at, &plan.options.attr)?;
     set_recursive(plan, &at)?;
     Ok(at)

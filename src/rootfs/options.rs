@@ -181,6 +181,31 @@ impl Options {
         }
     }
 
+    /// Whether anything is for the filesystem, not for the mount.
+    pub fn has_words(&self) -> bool {
+        !(self.super_flags.is_empty() && self.data.is_empty())
+    }
+
+    /// What is for the filesystem, as mount(8) would have it after `-o`.
+    pub fn words(&self) -> String {
+        let data = self.data.iter().map(|(key, value)| match value {
+            Some(value) => format!("{key}={value}"),
+            None => key.clone(),
+        });
+        self.super_flags.iter().cloned().chain(data).collect::<Vec<_>>().join(",")
+    }
+
+    /// Has `ro` reach the mounts below, unless a recursive word decides about them.
+    ///
+    /// A read-only /sys of the host whose cgroups stay writable would let a user's container out of its limits
+    /// (CVE-2023-25809).
+    pub fn spread_read_only(&mut self) {
+        let decided = (self.recursive_attr.set | self.recursive_attr.clear) & MOUNT_ATTR_RDONLY != 0;
+        if !decided {
+            self.recursive_attr.set |= self.attr.set & MOUNT_ATTR_RDONLY;
+        }
+    }
+
     fn add_data(&mut self, word: &str) {
         // One word may carry several, as in fstab.
         for part in word.split(',').filter(|part| !part.is_empty()) {
@@ -211,6 +236,21 @@ mod tests {
         let options = parse(&["ro", "nosuid", "rw", "nodev", "suid"]);
         assert_eq!(options.attr.set, MOUNT_ATTR_NODEV);
         assert_eq!(options.attr.clear, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID);
+    }
+
+    #[test]
+    fn ro_spreads_where_no_recursive_word_decides() {
+        let spread = |words: &[&str]| {
+            let mut options = parse(words);
+            options.spread_read_only();
+            options.recursive_attr
+        };
+        let read_only = MountAttr { set: MOUNT_ATTR_RDONLY, ..MountAttr::default() };
+        let writable = MountAttr { clear: MOUNT_ATTR_RDONLY, ..MountAttr::default() };
+        assert_eq!(spread(&["rbind", "ro"]), read_only);
+        assert_eq!(spread(&["rbind", "ro", "rrw"]), writable);
+        assert_eq!(spread(&["rbind"]), MountAttr::default());
+        assert_eq!(spread(&["rbind", "ro", "rw"]), MountAttr::default());
     }
 
     #[test]

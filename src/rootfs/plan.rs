@@ -1,12 +1,16 @@
 //! From `root`, `mounts` and `linux.{devices,maskedPaths,readonlyPaths,rootfsPropagation}` to what will be done.
 
 use super::devices::{self, DevicePlan};
+use super::idmapped::{self, IdMapped};
+use super::label::{self, Label};
 use super::options::{self, Options};
+use crate::namespaces::{self, NamespacePlan};
+use crate::plan::Facts;
 use crate::spec::{Code, Finding, Findings, at};
 use crate::sys::mount::MOUNT_ATTR_RDONLY;
 use anyhow::{Context, Result, bail};
 use oci_spec::runtime::{Mount, Root, Spec};
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::path::{Component, Path, PathBuf};
 
 /// Everything about the container's filesystem.
@@ -25,7 +29,11 @@ pub struct RootPlan {
     /// Device nodes and links below `/dev`, unless the config brings a `/dev` of its own by a bind mount.
     pub fill_dev: bool,
     pub devices: Vec<DevicePlan>,
+    /// A new procfs is mounted at /proc, so what links of /dev lead to is there.
+    pub own_proc: bool,
     pub masked: Vec<PathBuf>,
+    /// The SELinux context of what masked directories are covered with.
+    pub label: Option<CString>,
     pub readonly_paths: Vec<PathBuf>,
     /// The container's nodes are bound from the host's: a user namespace may not make any.
     pub bind_devices: bool,
@@ -40,6 +48,9 @@ pub struct MountPlan {
     pub options: Options,
     /// Made read-only only after everything below it has been made.
     pub readonly_late: bool,
+    pub id_map: Option<IdMapped>,
+    /// Its SELinux context.
+    pub label: Option<Label>,
 }
 
 /// Where the mounted tree comes from.
@@ -55,6 +66,13 @@ pub enum Source {
     Remount,
 }
 
+impl Source {
+    /// Whether it is a new filesystem of this type.
+    pub fn is_fresh(&self, name: &CStr) -> bool {
+        matches!(self, Source::Fresh { kind, .. } if kind.as_c_str() == name)
+    }
+}
+
 impl MountPlan {
     /// How error messages name this mount.
     pub fn name(&self) -> String {
@@ -63,18 +81,37 @@ impl MountPlan {
 }
 
 /// Plans the root filesystem of `spec`: what is right of it.
-pub fn plan(spec: &Spec, bundle: &Path, private: bool, user_namespace: bool, findings: &mut Findings) -> RootPlan {
+pub fn plan(
+    spec: &Spec,
+    bundle: &Path,
+    namespaces: &NamespacePlan,
+    facts: &Facts,
+    findings: &mut Findings,
+) -> RootPlan {
+    let private = namespaces.has(namespaces::MOUNT);
     let root = spec.root().as_ref();
     let path = findings.keep(Code::Root, root.context("root: is required on Linux").and_then(root_path));
     let linux = spec.linux().as_ref();
     let mounts = spec.mounts().as_deref().unwrap_or_default();
-    let planned = mounts.iter().enumerate().map(|(i, mount)| plan_mount(i, mount, bundle));
+    let label = linux.and_then(|l| l.mount_label().as_deref()).filter(|label| !label.is_empty());
+    let label = label.map(CString::new).transpose().context("linux.mountLabel: contains a NUL byte");
+    let label = findings.keep(Code::Invalid, label).flatten();
+    relative_destinations(mounts, findings);
+    let around = Around { bundle, namespaces, privileged: facts.privileged, label: label.as_deref() };
+    let planned = mounts.iter().enumerate().map(|(i, mount)| plan_mount(i, mount, &around));
     let mut mounts = findings.keep_all(Code::Mount, planned);
     mounts.iter_mut().for_each(|mount| drop_data_of_bind(mount, findings));
-    let own_dev = mounts.iter().any(|m| m.destination == Path::new("/dev") && matches!(m.source, Source::Bind { .. }));
+    let bind_devices = namespaces.has(namespaces::USER) || facts.in_user_namespace;
+    let extra = linux.and_then(|l| l.devices().as_deref()).unwrap_or_default();
+    let mut devices = devices::plan(extra, bind_devices, findings);
+    let bound_dev =
+        mounts.iter().find(|m| m.destination == Path::new("/dev") && matches!(m.source, Source::Bind { .. }));
+    if let Some(mount) = bound_dev {
+        devices::leave_to(mount.index, &mut devices, findings);
+    }
     let named = linux.and_then(|l| l.rootfs_propagation().as_deref()).map(propagation).transpose();
     let readonly = root.and_then(|root| root.readonly()).unwrap_or(false);
-    let on_host = !private && (readonly || !mounts.is_empty());
+    let on_host = !private && (readonly || !mounts.is_empty() || !extra.is_empty());
     let arranged = private || on_host;
     RootPlan {
         path: bundle.join(path.unwrap_or(Path::new(""))),
@@ -82,12 +119,27 @@ pub fn plan(spec: &Spec, bundle: &Path, private: bool, user_namespace: bool, fin
         propagation: findings.keep(Code::Invalid, named).flatten().flatten(),
         arranged,
         on_host,
+        fill_dev: arranged && bound_dev.is_none(),
+        devices,
+        own_proc: mounts.iter().any(|m| m.destination == Path::new("/proc") && m.source.is_fresh(c"proc")),
         mounts,
-        fill_dev: arranged && !own_dev,
-        devices: devices::plan(linux.and_then(|l| l.devices().as_deref()).unwrap_or_default(), findings),
         masked: paths(linux.and_then(|l| l.masked_paths().as_ref()), "maskedPaths", private, findings),
+        label,
         readonly_paths: paths(linux.and_then(|l| l.readonly_paths().as_ref()), "readonlyPaths", private, findings),
-        bind_devices: user_namespace,
+        bind_devices,
+    }
+}
+
+/// "Relative destinations are deprecated" (config.md, "mounts").
+fn relative_destinations(mounts: &[Mount], findings: &mut Findings) {
+    for (i, mount) in mounts.iter().enumerate() {
+        let at_all = !mount.destination().as_os_str().is_empty();
+        if at_all && mount.destination().is_relative() {
+            let text =
+                format!("{} is relative, which is deprecated; it is taken from /", mount.destination().display());
+            let place = at("mounts").item(i).field("destination");
+            findings.add(Finding::warning(Code::Path, place, text).remedy("give an absolute path of the container"));
+        }
     }
 }
 
@@ -146,7 +198,22 @@ const INSIDE_PROC: &[&str] = &[
     "sys/crypto/fips_enabled",
 ];
 
-fn plan_mount(index: usize, mount: &Mount, bundle: &Path) -> Result<MountPlan> {
+/// What the plan of a mount depends on besides the mount.
+struct Around<'a> {
+    bundle: &'a Path,
+    namespaces: &'a NamespacePlan,
+    privileged: bool,
+    label: Option<&'a CStr>,
+}
+
+impl Around<'_> {
+    /// Whether the container's root is the host's.
+    fn host_root(&self) -> bool {
+        self.privileged && !self.namespaces.has(namespaces::USER)
+    }
+}
+
+fn plan_mount(index: usize, mount: &Mount, around: &Around) -> Result<MountPlan> {
     let destination = destination(mount.destination());
     let name = || format!("mounts[{index}] {}", destination.display());
     let words = mount.options().as_deref().unwrap_or_default();
@@ -157,24 +224,25 @@ fn plan_mount(index: usize, mount: &Mount, bundle: &Path) -> Result<MountPlan> {
     if mount.destination().as_os_str().is_empty() {
         bail!("mounts[{index}].destination: is empty");
     }
-    let options = options::parse(words);
+    let mut options = options::parse(words);
     let kind = mount.typ().as_deref().unwrap_or_default();
-    let mapped = mount.uid_mappings().is_some() || mount.gid_mappings().is_some();
-    if options.id_map.is_some() || mapped {
-        bail!("{}: idmapped mounts are not supported yet", name());
-    }
+    let id_map = idmapped::plan(index, mount, &options, around.namespaces, around.privileged)?;
     let source = match options.bind {
-        Some(recursive) => bind_source(mount, bundle, recursive).with_context(name)?,
+        Some(recursive) => bind_source(mount, around.bundle, recursive).with_context(name)?,
         None if options.remount => Source::Remount,
         None => fresh_source(mount, kind).with_context(name)?,
     };
     inside_proc(&destination, &source)?;
+    if matches!(&source, Source::Bind { path, recursive: true } if path == Path::new("/sys")) && !around.host_root() {
+        options.spread_read_only();
+    }
     if options.copy_up && kind != "tmpfs" {
         bail!("{}: tmpcopyup works on tmpfs only, not on {kind:?}", name());
     }
     // Devices and mount points still have to be made in a tmpfs that ends up read-only.
     let late = options.attr.set & MOUNT_ATTR_RDONLY != 0 && kind == "tmpfs" && matches!(source, Source::Fresh { .. });
-    Ok(MountPlan { index, destination, source, options, readonly_late: late })
+    let label = label::plan(around.label, &source);
+    Ok(MountPlan { index, destination, source, options, readonly_late: late, id_map, label })
 }
 
 /// Relative destinations are deprecated, and taken from the root (config.md, "mounts").
@@ -195,9 +263,10 @@ fn drop_data_of_bind(mount: &mut MountPlan, findings: &mut Findings) {
     if !matches!(mount.source, Source::Bind { .. }) {
         return;
     }
-    for (key, _) in std::mem::take(&mut mount.options.data) {
+    let data = std::mem::take(&mut mount.options.data).into_iter().map(|(key, _)| key);
+    for word in std::mem::take(&mut mount.options.super_flags).into_iter().chain(data) {
         let text =
-            format!("{}: {key:?} has no effect: it is an option of a filesystem, and this is a bind", mount.name());
+            format!("{}: {word:?} has no effect: it is an option of a filesystem, and this is a bind", mount.name());
         let place = at("mounts").item(mount.index).field("options");
         findings.add(Finding::lone_warning(Code::NoEffect, place, &text));
     }
@@ -243,7 +312,9 @@ mod tests {
     use super::*;
 
     fn mount(json: serde_json::Value) -> Result<MountPlan> {
-        plan_mount(3, &serde_json::from_value(json).unwrap(), Path::new("/bundle"))
+        let namespaces = NamespacePlan::default();
+        let around = Around { bundle: Path::new("/bundle"), namespaces: &namespaces, privileged: true, label: None };
+        plan_mount(3, &serde_json::from_value(json).unwrap(), &around)
     }
 
     #[test]

@@ -26,6 +26,11 @@ pub fn find(root: impl AsFd, path: &Path) -> nix::Result<OwnedFd> {
     openat2(root, inside(path), libc::O_PATH, 0, IN_ROOT)
 }
 
+/// Opens what exists at `path` inside `root`, with `O_PATH`; a link at its end itself, wherever it leads.
+pub fn find_link(root: impl AsFd, path: &Path) -> nix::Result<OwnedFd> {
+    openat2(root, inside(path), libc::O_PATH | libc::O_NOFOLLOW, 0, IN_ROOT)
+}
+
 /// Opens `path` inside `root`, making what is missing of it: directories with mode 0755, the last component as
 /// `kind` says. A dangling link on the way is followed, and its target made, inside `root`.
 pub fn ensure(root: impl AsFd, path: &Path, kind: Kind) -> nix::Result<OwnedFd> {

@@ -31,7 +31,6 @@ codes! {
     // The specification and what rt does of it.
     Version "version-unknown" "set ociVersion to the version the file was written for, such as 1.3.0"
     Invalid "value-invalid" "see the field's description in config.md"
-    Unsupported "unsupported" "remove the field, or use a runtime that has it"
     NoEffect "no-effect" "remove the field"
     // Namespaces and ids.
     Namespace "namespace-invalid" "list each type once, with an absolute path or none"

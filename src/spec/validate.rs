@@ -9,7 +9,6 @@ pub fn check(spec: &Spec, facts: &Facts, findings: &mut Findings) {
     version(spec.version(), findings);
     annotations(spec, findings);
     labels(spec, facts, findings);
-    unsupported(spec, findings);
 }
 
 /// config.md, "Specification version": SemVer 2.0, of a major version we know.
@@ -36,35 +35,53 @@ fn annotations(spec: &Spec, findings: &mut Findings) {
 
 /// A label that would not be applied is an error: the container would run less confined than asked.
 fn labels(spec: &Spec, facts: &Facts, findings: &mut Findings) {
-    let Some(process) = spec.process() else { return };
     let mut missing = |field: &str, text: &str| findings.add(Finding::error(Code::Lsm, at(field), text));
     let asked = |label: &Option<String>| label.as_ref().is_some_and(|label| !label.is_empty());
+    let no_selinux = "selinux label is specified in config, but selinux is disabled or not supported";
+    if spec.linux().as_ref().is_some_and(|linux| asked(linux.mount_label())) && !facts.selinux {
+        missing("linux.mountLabel", no_selinux);
+    }
+    let Some(process) = spec.process() else { return };
     if asked(process.apparmor_profile()) && !facts.apparmor {
         missing("process.apparmorProfile", "apparmor profile is set, but AppArmor is not enabled on this host");
     }
     if asked(process.selinux_label()) && !facts.selinux {
-        let text = "selinux label is specified in config, but selinux is disabled or not supported";
-        missing("process.selinuxLabel", text);
-    }
-}
-
-/// What rt does not do yet is refused, never silently left out.
-fn unsupported(spec: &Spec, findings: &mut Findings) {
-    let Some(linux) = spec.linux() else { return };
-    let asked = [("linux.mountLabel", linux.mount_label().as_ref().is_some_and(|label| !label.is_empty()))];
-    for (field, _) in asked.into_iter().filter(|(_, asked)| *asked) {
-        findings.add(Finding::error(Code::Unsupported, at(field), "is not supported by this version of rt"));
+        missing("process.selinuxLabel", no_selinux);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::Findings;
+    use crate::plan::Facts;
 
     fn version(version: &str) -> anyhow::Result<()> {
         let mut findings = Findings::default();
         super::version(version, &mut findings);
         findings.verdict(())
+    }
+
+    #[test]
+    fn a_label_needs_its_module() {
+        let said = |json: serde_json::Value, selinux: bool| {
+            let facts = Facts {
+                own_cgroup: "/".into(),
+                has_cgroups: true,
+                apparmor: false,
+                selinux,
+                resctrl: None,
+                privileged: true,
+                in_user_namespace: false,
+            };
+            let mut findings = Findings::default();
+            super::labels(&serde_json::from_value(json).unwrap(), &facts, &mut findings);
+            findings.verdict(()).err().map(|error| error.to_string())
+        };
+        let config = |label: &str| serde_json::json!({"ociVersion": "1.3.0", "linux": {"mountLabel": label}});
+        let text = said(config("a:b:c:s0"), false).unwrap();
+        assert!(text.starts_with("linux.mountLabel: selinux label is specified in config, but"), "{text}");
+        assert_eq!(said(config("a:b:c:s0"), true), None);
+        assert_eq!(said(config(""), false), None);
     }
 
     #[test]

@@ -84,6 +84,15 @@ pub fn filesystem_magic(fd: impl AsFd) -> nix::Result<i64> {
     Ok(nix::sys::statfs::fstatfs(fd)?.filesystem_type().0 as i64)
 }
 
+/// Gives a directory, which may be open with `O_PATH`, the SELinux context `label`: open(2) and fsetxattr(2).
+pub fn set_label(dir: impl AsFd, label: &std::ffi::CStr) -> nix::Result<()> {
+    let dir = nix::fcntl::openat(dir, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
+    let (name, text) = (c"security.selinux", label.to_bytes());
+    // SAFETY: the name is terminated; pointer and length are of one slice.
+    let ret = unsafe { libc::fsetxattr(dir.as_raw_fd(), name.as_ptr(), text.as_ptr().cast(), text.len(), 0) };
+    nix::errno::Errno::result(ret).map(drop)
+}
+
 /// flock(2), exclusively, waiting at most `seconds`. Returns whether the lock was had.
 ///
 /// No fd tells when a lock becomes free, so an alarm ends the wait; its handler does nothing but interrupt.

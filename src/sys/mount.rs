@@ -16,6 +16,7 @@ pub const MOUNT_ATTR_ATIME: u64 = 0x70;
 pub const MOUNT_ATTR_NOATIME: u64 = 0x10;
 pub const MOUNT_ATTR_STRICTATIME: u64 = 0x20;
 pub const MOUNT_ATTR_NODIRATIME: u64 = 0x80;
+pub const MOUNT_ATTR_IDMAP: u64 = 0x0010_0000;
 pub const MOUNT_ATTR_NOSYMFOLLOW: u64 = 0x0020_0000;
 
 const FSOPEN_CLOEXEC: u32 = 1;
@@ -23,6 +24,9 @@ const FSMOUNT_CLOEXEC: u32 = 1;
 const FSCONFIG_SET_FLAG: u32 = 0;
 const FSCONFIG_SET_STRING: u32 = 1;
 const FSCONFIG_CMD_CREATE: u32 = 6;
+const FSCONFIG_CMD_RECONFIGURE: u32 = 7;
+const FSPICK_CLOEXEC: u32 = 1;
+const FSPICK_EMPTY_PATH: u32 = 8;
 const MOVE_MOUNT_F_EMPTY_PATH: u32 = 0x04;
 const MOVE_MOUNT_T_EMPTY_PATH: u32 = 0x40;
 
@@ -34,6 +38,7 @@ pub struct MountAttr {
     pub clear: u64,
     /// One of `MS_SHARED`, `MS_SLAVE`, `MS_PRIVATE`, `MS_UNBINDABLE`, or 0 for no change.
     pub propagation: u64,
+    /// With `MOUNT_ATTR_IDMAP`: the user namespace that has the mapping.
     pub userns_fd: u64,
 }
 
@@ -63,7 +68,7 @@ pub fn mount_setattr(mount: impl AsFd, recursive: bool, attr: &MountAttr) -> nix
     check(unsafe { libc::syscall(libc::SYS_mount_setattr, mount, c"".as_ptr(), flags, attr, size) }).map(drop)
 }
 
-/// A filesystem being configured: fsopen(2).
+/// A filesystem being configured: fsopen(2), or fspick(2) for one that is mounted.
 pub struct FsContext(OwnedFd);
 
 impl FsContext {
@@ -71,6 +76,13 @@ impl FsContext {
     pub fn open(kind: &CStr) -> nix::Result<FsContext> {
         // SAFETY: `kind` outlives the call.
         fd(unsafe { libc::syscall(libc::SYS_fsopen, kind.as_ptr(), FSOPEN_CLOEXEC) }).map(FsContext)
+    }
+
+    /// fspick(2): the filesystem of a mount, to be configured anew.
+    pub fn pick(mount: impl AsFd) -> nix::Result<FsContext> {
+        let (mount, flags) = (mount.as_fd().as_raw_fd(), FSPICK_CLOEXEC | FSPICK_EMPTY_PATH);
+        // SAFETY: a static empty string.
+        fd(unsafe { libc::syscall(libc::SYS_fspick, mount, c"".as_ptr(), flags) }).map(FsContext)
     }
 
     fn config(&self, command: u32, key: Option<&CStr>, value: Option<&CStr>) -> nix::Result<()> {
@@ -93,6 +105,11 @@ impl FsContext {
     /// Makes the superblock, or finds the one that the options name.
     pub fn create(&self) -> nix::Result<()> {
         self.config(FSCONFIG_CMD_CREATE, None, None)
+    }
+
+    /// Has a mounted filesystem take what was configured.
+    pub fn reconfigure(&self) -> nix::Result<()> {
+        self.config(FSCONFIG_CMD_RECONFIGURE, None, None)
     }
 
     /// fsmount(2): the detached mount, with `MOUNT_ATTR_*` attributes.
