@@ -92,6 +92,7 @@ fn many_findings_in_one_run() {
         "error sysctl-not-namespaced /linux/sysctl",
         "error cgroup-v1-only /linux/resources/memory/swappiness",
         "warning no-effect /linux/resources/memory/kernel",
+        "warning path-invalid /mounts/8/destination",
         "warning program-not-found /process/args/0",
         &format!("error mount-source-missing /mounts/{}/source", last - 1),
         &format!("error mount-invalid /mounts/{last}"),
@@ -101,8 +102,8 @@ fn many_findings_in_one_run() {
     assert_eq!(found, expected);
     let out = check(&sandbox, &bundle, &[]).expect(1);
     let text = out.stdout();
-    assert!(text.ends_with("10 errors, 3 warnings\n"), "{text}");
-    assert_eq!(text.lines().count(), 14, "{text}");
+    assert!(text.ends_with("10 errors, 4 warnings\n"), "{text}");
+    assert_eq!(text.lines().count(), 15, "{text}");
     assert!(text.contains("error: process.cwd: Cwd must be an absolute path, not tmp [cwd-invalid] ("), "{text}");
 }
 
@@ -193,6 +194,15 @@ const CODES: &[(&str, &str, Change)] = &[
     ("field-missing", "/process", |b| b.set("/process", json!({}))),
     ("version-unknown", "/ociVersion", |b| b.set("/ociVersion", "2.0.0")),
     ("value-invalid", "/process/oomScoreAdj", |b| b.set("/process/oomScoreAdj", 2000)),
+    ("cpu-list-invalid", "/process/execCPUAffinity/initial", |b| {
+        b.set("/process/execCPUAffinity", json!({ "initial": "9-1" }))
+    }),
+    ("memory-policy-invalid", "/linux/memoryPolicy/nodes", |b| {
+        b.set("/linux/memoryPolicy", json!({ "mode": "MPOL_LOCAL", "nodes": "0" }))
+    }),
+    ("net-device-invalid", "/linux/netDevices/eth0/name", |b| {
+        b.set("/linux/netDevices", json!({ "eth0": { "name": "a/b" } }))
+    }),
     ("no-effect", "/process/user/username", |b| b.set("/process/user/username", "me")),
     ("namespace-invalid", "/linux/namespaces/0/path", |b| b.set("/linux/namespaces/0/path", "x")),
     ("namespace-missing", "/linux/timeOffsets", |b| b.set("/linux/timeOffsets", json!({ "boottime": { "secs": 1 } }))),

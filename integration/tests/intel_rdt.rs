@@ -57,9 +57,10 @@ fn an_administrators_group() {
 fn a_group_of_its_own() {
     let sandbox = sandbox!();
     let root = tree(&sandbox);
-    let rdt = json!({ "schemata": ["L2:0=f", "L3:0=1"], "memBwSchema": "MB:0=20;1=70" });
+    let rdt = json!({ "schemata": ["L2:0=f", "L3:0=1"], "memBwSchema": "MB:0=20;1=70", "enableMBM": true });
     let bundle = bundle(&sandbox, rdt);
-    call(&sandbox, &bundle, "create", &[]).ok();
+    let out = call(&sandbox, &bundle, "create", &[]).ok();
+    assert!(out.stderr().contains("linux.intelRdt.enableMBM: has no effect"), "{}", out.report());
     assert_eq!(fs::read_to_string(root.join("c/schemata")).expect("schemata"), "MB:0=20;1=70\nL2:0=f\nL3:0=1\n");
     assert_eq!(fs::read_to_string(root.join("c/tasks")).expect("tasks"), bundle.pid().to_string());
     for file in ["schemata", "tasks"] {

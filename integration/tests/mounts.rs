@@ -1,7 +1,7 @@
 //! Every word of the mount option table, read back from mountinfo inside the container. All under private and under
 //! shared propagation: in neither may anything appear outside.
 
-use rt_integration::{Bundle, HostMount, Sandbox, both};
+use rt_integration::{Bundle, HostMount, Sandbox, both, sandbox};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
@@ -411,5 +411,29 @@ fn flags_of_the_host_are_locked_for_a_user() {
     }
     for words in [&["suid"][..], &["dev"], &["exec"], &["rsuid"]] {
         bind(words).expect(1).fails_with("cannot clear locked flags");
+    }
+}
+
+/// The kernel lists mounts by their age, and whoever reads the list expects the order of the configuration.
+#[test]
+fn the_order_is_the_configurations() {
+    both(|sandbox| {
+        let own = ["/one", "/two", "/three", "/four"];
+        let bundle =
+            sandbox.bundle("c").mount("/one", "", "rootfs/etc", &["rbind"]).mount("/two", "tmpfs", "tmpfs", &[]);
+        let bundle =
+            bundle.mount("/three", "", "rootfs/etc", &["bind", "private"]).mount("/four", "tmpfs", "tmpfs", &[]);
+        let seen = bundle.args(["mounts"]).run().ok().lines();
+        let targets = seen.iter().filter_map(|line| line.split(' ').nth(4)).filter(|at| own.contains(at));
+        assert_eq!(targets.collect::<Vec<_>>(), own);
+    });
+}
+
+#[test]
+fn a_way_that_leads_to_the_root_is_refused() {
+    let sandbox = sandbox!();
+    for (i, destination) in ["/etc/..", "/top", "/etc/../top/."].into_iter().enumerate() {
+        let bundle = sandbox.bundle(&format!("c{i}")).plant_link("top", "/").mount(destination, "tmpfs", "tmpfs", &[]);
+        bundle.run().fails_with("leads to the container's root");
     }
 }

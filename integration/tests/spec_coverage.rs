@@ -89,6 +89,7 @@ const OF_THE_HOST: &[&str] = &[
 /// Valid for the schema, and refused by rt with good reason: the file, pointers and why.
 const REFUSED: &[(&str, &str, &str)] = &[
     ("freebsd-example.json", "/hostname", "a Linux host needs a UTS namespace for it"),
+    ("linux-netdevice.json", "/linux/netDevices", "devices of the host need a network namespace to go to"),
     ("zos-example.json", "/hostname", "a Linux host needs a UTS namespace for it"),
     ("zos-example.json", "/ociVersion", "of before 1.0"),
     ("spec-example.json", "/ociVersion", "of before 1.0"),

@@ -59,13 +59,6 @@ pub fn plan(rdt: &LinuxIntelRdt, id: &str, root: Option<&Path>, findings: &mut F
         let remedy = "no resctrl filesystem is mounted; mount -t resctrl resctrl /sys/fs/resctrl";
         findings.add(Finding::error(Code::Rdt, at("linux.intelRdt"), words).remedy(remedy));
     }
-    #[allow(deprecated)]
-    for (set, field) in [(rdt.enable_cmt(), "enableCMT"), (rdt.enable_mbm(), "enableMBM")] {
-        if *set == Some(true) {
-            let place = at("linux.intelRdt").field(field);
-            findings.add(Finding::warning(Code::NoEffect, place, "has no effect; enableMonitoring took its place"));
-        }
-    }
     let group = match rdt.clos_id().as_deref() {
         Some("/") => Some(Group::Default),
         Some(name) => findings.keep(Code::Rdt, group_name(name)).map(Group::Named),

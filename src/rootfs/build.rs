@@ -1,9 +1,10 @@
 //! The steps that build the root filesystem, in their one order.
 
 use super::devices;
-use super::mount::{STAGE, clone_tree, let_go, mount, open_source};
+use super::mount::{STAGE, let_go, mount};
 use super::plan::{RootPlan, Source};
 use super::resolve::{Kind, ensure};
+use super::source::{Sources, rootfs_fault};
 use crate::fault::{During, Fault, words};
 use crate::sys::fs::open;
 use crate::sys::mount::*;
@@ -21,31 +22,6 @@ pub enum Enter {
     Move,
     /// chroot(2) only: the mount namespace is not ours to rearrange.
     Chroot,
-}
-
-/// The trees of the host that the container shows, opened while the host is in sight.
-pub struct Sources {
-    rootfs: OwnedFd,
-    /// One for each of `mounts`; absent where it is no bind.
-    pub(super) binds: Vec<Option<OwnedFd>>,
-}
-
-/// Opens the rootfs and every bind source as detached trees.
-pub fn open_sources(plan: &RootPlan) -> Result<Sources, Fault> {
-    let rootfs = clone_tree(&plan.path, true, false).map_err(|errno| rootfs_fault(plan, errno))?;
-    let binds = plan.mounts.iter().map(open_source).collect::<Result<_, _>>()?;
-    Ok(Sources { rootfs, binds })
-}
-
-fn rootfs_fault(plan: &RootPlan, errno: Errno) -> Fault {
-    let at = plan.path.display();
-    let fault = Fault::new("rootfs", format!("rootfs {at}: {}", words(errno))).errno(errno).path(&at);
-    match errno {
-        Errno::ENOENT => Fault { message: format!("invalid rootfs: {at} does not exist: {}", words(errno)), ..fault }
-            .hint("root.path in config.json is relative to the bundle"),
-        Errno::EACCES => fault.hint("every directory on the way must let the container's root user pass (x)"),
-        _ => fault,
-    }
 }
 
 /// A root filesystem under construction.

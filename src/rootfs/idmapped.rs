@@ -4,9 +4,9 @@
 //! A mapping is taken from a user namespace. The container's new one has its maps only after the clone, so such a tree
 //! is kept by the parent, too, and mapped before init is told that its own ids are: it is on the same fd.
 
-use super::build::Sources;
 use super::options::Options;
 use super::plan::{MountPlan, RootPlan, Source};
+use super::source::Sources;
 use crate::fault::{Fault, words};
 use crate::namespaces::{self, IdMap, NamespacePlan, plan_map, with_maps};
 use crate::sys::mount::{MOUNT_ATTR_IDMAP, MountAttr, mount_setattr};

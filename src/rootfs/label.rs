@@ -37,7 +37,7 @@ mod tests {
             assert_eq!(plan(None, &fresh(kind)), None);
         }
         assert_eq!(plan(Some(label), &fresh(c"mqueue")), Some(Label::Root(label.to_owned())));
-        for source in [fresh(c"proc"), fresh(c"sysfs"), Source::Cgroup, Source::Remount] {
+        for source in [fresh(c"proc"), fresh(c"sysfs"), Source::Cgroup { own_view: true }, Source::Remount] {
             assert_eq!(plan(Some(label), &source), None, "{source:?}");
         }
         assert_eq!(plan(Some(label), &Source::Bind { path: "/x".into(), recursive: true }), None);

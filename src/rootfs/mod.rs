@@ -14,11 +14,12 @@ pub mod on_host;
 pub mod options;
 mod plan;
 mod resolve;
+mod source;
 mod underneath;
 
-pub use build::{Enter, Rootfs, Sources, open_sources};
+pub use build::{Enter, Rootfs};
 use cover::cover;
+pub use source::{Sources, open_sources, source_fault};
 
-pub use mount::source_fault;
 pub use plan::{MountPlan, RootPlan, Source, plan};
 pub use resolve::find as find_inside;

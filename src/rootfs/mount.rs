@@ -3,7 +3,9 @@
 use super::label::Label;
 use super::options::Options;
 use super::plan::{MountPlan, Source};
-use super::resolve::{Kind, find, make_missing};
+use super::resolve::{Kind, find, find_below, make_missing};
+use super::source::{clone_tree, open_source};
+use crate::cgroups::Hierarchy;
 use crate::fault::{During, Fault};
 use crate::sys::fs::{PROC_SUPER_MAGIC, RESOLVE_IN_ROOT, RESOLVE_NO_SYMLINKS, filesystem_magic, openat2, set_label};
 use crate::sys::mount::*;
@@ -17,55 +19,25 @@ use std::path::Path;
 
 pub const STAGE: &str = "mounts";
 
-/// A detached copy of the host's tree at `path`.
-///
-/// It is made a recursive slave, unless the mount asks to be shared: a shared source would carry mounts made in the
-/// container back to the host.
-pub fn clone_tree(path: &Path, recursive: bool, keep_shared: bool) -> nix::Result<OwnedFd> {
-    let flags = OPEN_TREE_CLONE | if recursive { AT_RECURSIVE } else { 0 };
-    let tree = open_tree(nix::fcntl::AT_FDCWD, path, flags)?;
-    if !keep_shared {
-        mount_setattr(&tree, true, &MountAttr { propagation: libc::MS_SLAVE, ..MountAttr::default() })?;
-    }
-    Ok(tree)
-}
-
-/// The source tree of a bind mount, or why there is none.
-pub fn open_source(plan: &MountPlan) -> Result<Option<OwnedFd>, Fault> {
-    let Source::Bind { path, recursive } = &plan.source else { return Ok(None) };
-    let keep_shared = plan.options.propagation.iter().any(|(flag, _)| *flag == libc::MS_SHARED);
-    match clone_tree(path, *recursive, keep_shared) {
-        Ok(tree) => Ok(Some(tree)),
-        Err(errno) => Err(source_fault(plan, path, errno)),
-    }
-}
-
-/// Why the source at `path` cannot be bound.
-pub fn source_fault(plan: &MountPlan, path: &Path, errno: Errno) -> Fault {
-    let what = format!("{}: cannot bind {}: {}", plan.name(), path.display(), crate::fault::words(errno));
-    let fault = Fault::new(STAGE, what).errno(errno).path(path.display());
-    match errno {
-        Errno::ENOENT => fault.hint("the source does not exist on the host; create it or fix mounts[].source"),
-        Errno::EINVAL => fault.hint("the source is unbindable or has locked mounts below it; use rbind"),
-        _ => fault,
-    }
-}
-
 /// Mounts `plan` at its place below `root`. Returns the mount, for what has to be done to it later.
 pub fn mount(plan: &MountPlan, source: Option<OwnedFd>, root: BorrowedFd, cgroup: &Path) -> Result<OwnedFd, Fault> {
     if matches!(plan.source, Source::Remount) {
         return remount(plan, root);
     }
+    let source = match source {
+        None => open_source(plan)?,
+        opened => opened,
+    };
     let (tree, target) = match (&plan.source, source) {
         (Source::Bind { .. }, Some(tree)) => {
             let stat = fstat(&tree).during(STAGE, || format!("{}: cannot read its source", plan.name()))?;
             let kind = if is(&stat, SFlag::S_IFDIR) { Kind::Directory } else { Kind::File };
-            (tree, target(plan, kind, find(root, &plan.destination), root)?)
+            (tree, target(plan, kind, find_below(root, &plan.destination), root)?)
         }
         (Source::Fresh { kind, name }, _) => {
             let found = match kind.to_bytes() {
                 b"proc" | b"sysfs" => find_plain(plan, kind, root)?,
-                _ => find(root, &plan.destination),
+                _ => find_below(root, &plan.destination),
             };
             let existed = found.is_ok();
             let target = target(plan, Kind::Directory, found, root)?;
@@ -77,9 +49,10 @@ pub fn mount(plan: &MountPlan, source: Option<OwnedFd>, root: BorrowedFd, cgroup
             }
             (tree, target)
         }
-        (Source::Cgroup, _) => {
-            (cgroup_tree(plan, cgroup)?, target(plan, Kind::Directory, find(root, &plan.destination), root)?)
-        }
+        (Source::Cgroup { own_view }, _) => (
+            cgroup_tree(plan, cgroup, *own_view)?,
+            target(plan, Kind::Directory, find_below(root, &plan.destination), root)?,
+        ),
         (Source::Bind { .. } | Source::Remount, _) => {
             return Err(Fault::new(STAGE, format!("{}: has no source", plan.name())));
         }
@@ -125,6 +98,7 @@ fn target(plan: &MountPlan, kind: Kind, found: nix::Result<OwnedFd>, root: Borro
         let what = format!("{}: cannot make the mount point: {}", plan.name(), crate::fault::words(errno));
         let fault = Fault::new(STAGE, what).errno(errno).path(plan.destination.display());
         match errno {
+            Errno::EBUSY => fault.hint("it leads to the container's root; \"/\" as the destination mounts over that"),
             Errno::EROFS => fault.hint("the rootfs is read-only on the host; make the directory in the image"),
             Errno::EACCES => fault.hint("the container's root may not write there; make the directory in the image"),
             Errno::EOVERFLOW => {
@@ -283,8 +257,13 @@ fn inherit_mode(context: &FsContext, kind: &CStr, options: &Options, existed: Op
 
 /// The hierarchy as the container's cgroup namespace shows it; where the kernel refuses that to us, the container's
 /// own cgroup bound from the host.
-fn cgroup_tree(plan: &MountPlan, cgroup: &Path) -> Result<OwnedFd, Fault> {
+fn cgroup_tree(plan: &MountPlan, cgroup: &Path, own_view: bool) -> Result<OwnedFd, Fault> {
     let plain = !plan.options.has_words();
+    if !own_view && plain {
+        // A mount that is made in the host's cgroup namespace sets the options of them all: `nsdelegate` would be lost.
+        let mount = Hierarchy::detect().map(|hierarchy| hierarchy.mount);
+        return bind_cgroup(plan, mount.as_deref().unwrap_or(cgroup));
+    }
     let fresh = || -> Result<OwnedFd, Refused> {
         let whole = |errno| (None, errno);
         let context = FsContext::open(c"cgroup2").map_err(whole)?;
@@ -297,18 +276,20 @@ fn cgroup_tree(plan: &MountPlan, cgroup: &Path) -> Result<OwnedFd, Fault> {
     };
     match fresh() {
         // A bind could not take options of the filesystem.
-        Err((None, Errno::EPERM | Errno::EBUSY)) if plain => {
-            let tree = clone_tree(cgroup, true, false)
-                .during(STAGE, || format!("{}: cannot bind the cgroup {}", plan.name(), cgroup.display()))?;
-            set_attributes(plan, &tree, &plan.options.attr)?;
-            Ok(tree)
-        }
+        Err((None, Errno::EPERM | Errno::EBUSY)) if plain => bind_cgroup(plan, cgroup),
         other => other.map_err(|(word, errno)| {
             let word = word.map_or(String::new(), |word| format!(" with {word:?}"));
             let what = format!("{}: cannot mount cgroup2{word}: {}", plan.name(), crate::fault::words(errno));
             Fault::new(STAGE, what).errno(errno).path(plan.destination.display())
         }),
     }
+}
+
+fn bind_cgroup(plan: &MountPlan, cgroup: &Path) -> Result<OwnedFd, Fault> {
+    let tree = clone_tree(cgroup, true, false)
+        .during(STAGE, || format!("{}: cannot bind the cgroup {}", plan.name(), cgroup.display()))?;
+    set_attributes(plan, &tree, &plan.options.attr)?;
+    Ok(tree)
 }
 
 fn set_attributes(plan: &MountPlan, tree: &OwnedFd, attr: &MountAttr) -> Result<(), Fault> {

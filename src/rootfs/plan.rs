@@ -25,6 +25,8 @@ pub struct RootPlan {
     pub arranged: bool,
     /// The container has no mount namespace of its own: its mounts lie in ours, over the rootfs' own path.
     pub on_host: bool,
+    /// The sources of bind mounts are opened one by one, each in its turn: the kernel lists mounts by their age.
+    pub in_turn: bool,
     pub mounts: Vec<MountPlan>,
     /// Device nodes and links below `/dev`, unless the config brings a `/dev` of its own by a bind mount.
     pub fill_dev: bool,
@@ -60,8 +62,8 @@ pub enum Source {
     Bind { path: PathBuf, recursive: bool },
     /// A new superblock of this type, shown with this name.
     Fresh { kind: CString, name: CString },
-    /// The cgroup2 hierarchy.
-    Cgroup,
+    /// The cgroup2 hierarchy; with `own_view` as a cgroup namespace other than the host's shows it.
+    Cgroup { own_view: bool },
     /// New attributes for what is mounted there already.
     Remount,
 }
@@ -119,6 +121,7 @@ pub fn plan(
         propagation: findings.keep(Code::Invalid, named).flatten().flatten(),
         arranged,
         on_host,
+        in_turn: opens_in_turn(namespaces, facts.privileged),
         fill_dev: arranged && bound_dev.is_none(),
         devices,
         own_proc: mounts.iter().any(|m| m.destination == Path::new("/proc") && m.source.is_fresh(c"proc")),
@@ -128,6 +131,11 @@ pub fn plan(
         readonly_paths: paths(linux.and_then(|l| l.readonly_paths().as_ref()), "readonlyPaths", private, findings),
         bind_devices,
     }
+}
+
+/// Whether init sees the host's tree with the rights of whoever made it; where not, its parent opens all before.
+fn opens_in_turn(namespaces: &NamespacePlan, privileged: bool) -> bool {
+    !(namespaces.joins(namespaces::MOUNT) || privileged && namespaces.has(namespaces::USER))
 }
 
 /// "Relative destinations are deprecated" (config.md, "mounts").
@@ -230,7 +238,7 @@ fn plan_mount(index: usize, mount: &Mount, around: &Around) -> Result<MountPlan>
     let source = match options.bind {
         Some(recursive) => bind_source(mount, around.bundle, recursive).with_context(name)?,
         None if options.remount => Source::Remount,
-        None => fresh_source(mount, kind).with_context(name)?,
+        None => fresh_source(mount, kind, around.namespaces.has(namespaces::CGROUP)).with_context(name)?,
     };
     inside_proc(&destination, &source)?;
     if matches!(&source, Source::Bind { path, recursive: true } if path == Path::new("/sys")) && !around.host_root() {
@@ -279,11 +287,11 @@ fn bind_source(mount: &Mount, bundle: &Path, recursive: bool) -> Result<Source> 
     }
 }
 
-fn fresh_source(mount: &Mount, kind: &str) -> Result<Source> {
+fn fresh_source(mount: &Mount, kind: &str, own_view: bool) -> Result<Source> {
     match kind {
         "" => bail!("type is missing (a bind mount needs \"bind\" or \"rbind\" among its options)"),
         "bind" => bail!("type is \"bind\", but neither \"bind\" nor \"rbind\" is among the options"),
-        "cgroup" | "cgroup2" => Ok(Source::Cgroup),
+        "cgroup" | "cgroup2" => Ok(Source::Cgroup { own_view }),
         _ => {
             let name = mount.source().as_ref().map_or(kind, |source| source.to_str().unwrap_or(kind));
             Ok(Source::Fresh { kind: CString::new(kind)?, name: CString::new(name)? })

@@ -1,9 +1,9 @@
 //! Finding and making things inside the rootfs, by fd: nothing the image plants can lead outside.
 
-use crate::sys::fs::{RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2};
+use crate::sys::fs::{RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, mount_id, openat2};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat, readlinkat};
-use nix::sys::stat::{Mode, mkdirat};
+use nix::sys::stat::{Mode, fstat, mkdirat};
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -24,6 +24,18 @@ const IN_ROOT: u64 = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
 /// Opens what exists at `path` inside `root`, with `O_PATH`.
 pub fn find(root: impl AsFd, path: &Path) -> nix::Result<OwnedFd> {
     openat2(root, inside(path), libc::O_PATH, 0, IN_ROOT)
+}
+
+/// As [`find`], for a mount: one over `root` itself, by way of a link or of `..`, would be hidden. That is `EBUSY`.
+pub fn find_below(root: impl AsFd, path: &Path) -> nix::Result<OwnedFd> {
+    let straight = path.components().all(|part| part != Component::ParentDir);
+    let plain = openat2(root.as_fd(), inside(path), libc::O_PATH, 0, IN_ROOT | RESOLVE_NO_SYMLINKS);
+    if straight && plain.as_ref().err() != Some(&Errno::ELOOP) {
+        return plain;
+    }
+    let found = find(root.as_fd(), path)?;
+    let place = |fd: BorrowedFd| Ok::<_, Errno>((mount_id(fd)?, fstat(fd)?.st_ino));
+    if place(found.as_fd())? == place(root.as_fd())? { Err(Errno::EBUSY) } else { Ok(found) }
 }
 
 /// Opens what exists at `path` inside `root`, with `O_PATH`; a link at its end itself, wherever it leads.

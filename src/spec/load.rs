@@ -105,6 +105,9 @@ pub fn read(path: &Path) -> Result<String> {
 /// Parses a whole configuration.
 pub fn parse_spec(text: &str, findings: &mut Findings) -> Result<Spec> {
     let mut spec: Spec = parse(text, findings, mend_spec)?;
+    if spec.linux().as_ref().is_some_and(|linux| linux.intel_rdt().is_some()) {
+        outdated_monitoring(&serde_json::from_str(text)?, findings);
+    }
     // An absent pids.limit is no limit; the typed parser makes it 0, which is the tightest one.
     let resources = spec.linux_mut().as_mut().and_then(|linux| linux.resources_mut().as_mut());
     if let Some(resources) = resources
@@ -116,6 +119,16 @@ pub fn parse_spec(text: &str, findings: &mut Findings) -> Result<Spec> {
         }
     }
     Ok(spec)
+}
+
+/// What `enableMonitoring` has replaced (config-linux.md, "IntelRdt"); the typed parser knows it by other names.
+fn outdated_monitoring(spec: &Value, findings: &mut Findings) {
+    for field in ["enableCMT", "enableMBM"] {
+        if spec.pointer("/linux/intelRdt").and_then(|rdt| rdt.get(field)) == Some(&Value::Bool(true)) {
+            let place = at("linux.intelRdt").field(field);
+            findings.add(Finding::warning(Code::NoEffect, place, "has no effect; enableMonitoring took its place"));
+        }
+    }
 }
 
 /// Parses a `process` object, as `exec --process` takes it.
