@@ -210,6 +210,12 @@ fn managers() {
     let own = own_of(std::process::id() as i32);
     let out = with(&["--cgroup-manager", "disabled"]).ok();
     assert!(out.lines().contains(&format!("0::{own}")), "{}", out.report());
+    let limited = sandbox.bundle("limited").set("/linux/resources/pids/limit", 5);
+    limited.write();
+    let mut call = sandbox.command(["--cgroup-manager", "disabled", "run", "--bundle"]);
+    call.arg(&limited.dir).arg("limited");
+    let out = sandbox.finish(call).ok();
+    assert!(out.stderr().contains("linux.resources.pids.limit: has no effect"), "{}", out.report());
     for flags in [&["--systemd-cgroup"][..], &["--cgroup-manager", "systemd"]] {
         let out = with(flags).expect(1).fails_with("systemd");
         assert!(out.stderr().contains("--cgroup-manager cgroupfs"), "{}", out.report());

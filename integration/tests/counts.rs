@@ -84,7 +84,7 @@ fn one_run_is_few_system_calls() {
     let bundle = sandbox.bundle("c").set("/process/args", vec!["/bin/true"]);
     let trace = trace(&sandbox, &["run", "--bundle", &path(&bundle), "c"]);
     println!("run: {} system calls", trace.total());
-    trace.at_most(350);
+    trace.at_most(355);
     assert_eq!(trace.count("clone3"), 1, "{:#?}", trace.calls);
     for other in ["clone", "fork", "vfork"] {
         assert_eq!(trace.count(other), 0, "{other}: {:#?}", trace.calls);

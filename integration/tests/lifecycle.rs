@@ -248,3 +248,14 @@ fn a_container_without_a_process_can_only_be_created() {
     bundle.delete().ok();
     bundle.run().fails_with("process: is required");
 }
+
+#[test]
+fn what_is_no_container_keeps_its_place() {
+    let sandbox = sandbox!();
+    std::fs::create_dir_all(sandbox.state_dir()).expect("a directory");
+    let file = sandbox.state_dir().join("c");
+    std::fs::write(&file, "mine").expect("a file");
+    sandbox.bundle("c").create().fails_with("is no directory");
+    assert_eq!(std::fs::read_to_string(&file).expect("the file"), "mine");
+    std::fs::remove_file(file).expect("the file");
+}

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub use cgroup::{Cgroup, Record};
 pub use hierarchy::Hierarchy;
-pub use plan::{CgroupPlan, Request, plan};
+pub use plan::{CgroupPlan, Request, plan, without};
 
 /// Who makes the cgroup (`--cgroup-manager`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

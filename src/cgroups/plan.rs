@@ -84,13 +84,7 @@ pub fn plan(request: &Request, findings: &mut Findings) -> CgroupPlan {
             );
             findings.add(Finding::phrase(Code::CgroupManager, at("linux.cgroupsPath"), phrase));
         }
-        Manager::Disabled => {
-            if request.resources.is_some_and(|resources| *resources != LinuxResources::default()) {
-                let text = "has no effect: the cgroup manager is disabled";
-                findings.add(Finding::warning(Code::NoEffect, at("linux.resources"), text));
-            }
-            return plan;
-        }
+        Manager::Disabled => return plan,
     }
     if let Some(resources) = request.resources {
         plan.writes = resources::writes(resources, findings);
@@ -105,6 +99,17 @@ pub fn plan(request: &Request, findings: &mut Findings) -> CgroupPlan {
         );
     }
     plan
+}
+
+/// Judges the limits of a container that gets no cgroup: whoever has disabled them is told, nobody else gets away.
+pub fn without(manager: Manager, resources: Option<&LinuxResources>, findings: &mut Findings) {
+    let Some(resources) = resources else { return };
+    let Some(first) = resources::writes(resources, findings).into_iter().next() else { return };
+    let place = at(&first.field);
+    findings.add(match manager {
+        Manager::Disabled => Finding::warning(Code::NoEffect, place, "has no effect: the cgroup manager is disabled"),
+        _ => Finding::error(Code::Hierarchy, place, "cannot be enforced: no cgroup v2 hierarchy is mounted"),
+    });
 }
 
 /// Each controller once, with the first field that needs it. A write that may be left out asks for nothing.

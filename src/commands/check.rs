@@ -48,8 +48,13 @@ fn lines(file: &Path, findings: &Findings) -> String {
     }
     match (count(findings, Severity::Error), count(findings, Severity::Warning)) {
         (0, 0) => format!("{}: ok\n", file.display()),
-        (errors, warnings) => format!("{text}{errors} errors, {warnings} warnings\n"),
+        (errors, warnings) => format!("{text}{}, {}\n", several(errors, "error"), several(warnings, "warning")),
     }
+}
+
+fn several(number: usize, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
 }
 
 fn as_json(bundle: &Path, findings: &Findings) -> Value {

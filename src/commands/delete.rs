@@ -10,10 +10,10 @@ use std::os::fd::AsFd;
 
 #[inline(never)]
 pub fn run(app: &App, args: &DeleteArgs) -> Result<u8> {
-    let dir = match app.root.open(&args.id) {
-        Ok(dir) => dir,
-        Err(error) if args.force && error.to_string().contains("does not exist") => return Ok(0),
-        Err(error) => return Err(error),
+    let dir = match app.root.find(&args.id)? {
+        Some(dir) => dir,
+        None if args.force => return Ok(0),
+        None => bail!("container does not exist: {}", args.id),
     };
     if let Err(error) = dir.lock() {
         if !args.force {

@@ -190,6 +190,7 @@ fn cgroup(
     let linux = spec.linux().as_ref();
     let resources = linux.and_then(|linux| linux.resources().as_ref());
     if !facts.has_cgroups {
+        cgroups::without(options.manager, resources, findings);
         return None;
     }
     let request = cgroups::Request {

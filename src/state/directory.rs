@@ -59,36 +59,51 @@ impl Root {
     /// over.
     pub fn create(&self, id: &str) -> Result<Directory> {
         let root = self.make()?;
-        let existed = match mkdirat(&root, id, Mode::from_bits_truncate(0o711)) {
-            Ok(()) => false,
-            Err(Errno::EEXIST) => true,
-            Err(errno) => return Err(errno).during(STAGE, || format!("cannot make {}/{id}", self.path.display()))?,
-        };
-        let dir = self.open_in(root.as_fd(), id)?.context("container with given ID is being deleted")?;
-        let taken = || format!("container with given ID already exists: {id}");
-        // Its creator may hold the lock for as long as a hook takes: an id that is taken needs no waiting.
-        if existed && dir.exists(RECORD) {
-            bail!(taken());
+        loop {
+            let existed = match mkdirat(&root, id, Mode::from_bits_truncate(0o711)) {
+                Ok(()) => false,
+                Err(Errno::EEXIST) => true,
+                Err(errno) => {
+                    return Err(errno).during(STAGE, || format!("cannot make {}/{id}", self.path.display()))?;
+                }
+            };
+            let Some(dir) = self.open_in(root.as_fd(), id)? else {
+                if self.path.join(id).symlink_metadata().is_ok_and(|found| !found.is_dir()) {
+                    bail!(
+                        "container with given ID already exists: {id} ({} is no directory)",
+                        self.path.join(id).display()
+                    );
+                }
+                continue;
+            };
+            // Its creator may hold the lock for as long as a hook takes: an id that is taken needs no waiting.
+            if !(existed && dir.exists(RECORD)) {
+                dir.lock()?;
+                // Whoever held it may have been removing it.
+                if dir.is_removed() {
+                    continue;
+                }
+            }
+            if dir.exists(RECORD) {
+                bail!("container with given ID already exists: {id}");
+            }
+            return Ok(dir);
         }
-        dir.lock()?;
-        if dir.exists(RECORD) {
-            bail!(taken());
-        }
-        Ok(dir)
     }
 
-    /// The directory of an existing container.
+    /// The directory of a container that must exist.
     pub fn open(&self, id: &str) -> Result<Directory> {
+        self.find(id)?.with_context(|| format!("container does not exist: {id}"))
+    }
+
+    /// The directory of a container, if there is one.
+    pub fn find(&self, id: &str) -> Result<Option<Directory>> {
         crate::spec::ids::check(id)?;
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let root = match crate::sys::fs::open(&self.path, flags) {
-            Ok(root) => root,
-            Err(Errno::ENOENT) => bail!("container does not exist: {id}"),
+        match crate::sys::fs::open(&self.path, flags) {
+            Ok(root) => Ok(self.open_in(root.as_fd(), id)?),
+            Err(Errno::ENOENT) => Ok(None),
             Err(errno) => Err(errno).during(STAGE, || format!("--root {}", self.path.display()))?,
-        };
-        match self.open_in(root.as_fd(), id)? {
-            Some(dir) => Ok(dir),
-            None => bail!("container does not exist: {id}"),
         }
     }
 
@@ -125,6 +140,10 @@ impl Directory {
 
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+
+    fn is_removed(&self) -> bool {
+        nix::sys::stat::fstat(&self.fd).is_ok_and(|stat| stat.st_nlink == 0)
     }
 
     fn exists(&self, name: &str) -> bool {
