@@ -16,15 +16,18 @@ use verdict::{Verdict, judge};
 /// Seconds that one program may take; the suite's own waits add up to about 30.
 const TIME_LIMIT: u32 = 90;
 
-/// Enters the program's own cgroup before the namespaces are made, so that it is their root.
-const ENTER: &str = "echo 0 >\"$CGROUP/cgroup.procs\" && exec unshare --cgroup --mount --pid --fork --kill-child \
-                     --mount-proc --propagation private sh -e -c \"$INSIDE\"";
+/// Enters a cgroup of the program's own before the namespaces are made, so that it is their root.
+const ENTER: &str =
+    "echo 0 >\"$CGROUP/cgroup.procs\" && exec unshare --cgroup --mount --propagation private sh -e -c \"$INSIDE\"";
 
+/// The program runs in a cgroup below: one with processes in it could not hand down controllers.
 const INSIDE: &str = "while umount -R /sys/fs/cgroup 2>/dev/null; do :; done
 mount -t cgroup2 none /sys/fs/cgroup
+mkdir /sys/fs/cgroup/program
+echo 0 >/sys/fs/cgroup/program/cgroup.procs
 mount -t tmpfs -o mode=755 none /run
 mkdir -p /run/scratch
-exec timeout --kill-after=5 \"$LIMIT\" \"$PROGRAM\"";
+exec unshare --pid --fork --kill-child --mount-proc timeout --kill-after=5 \"$LIMIT\" \"$PROGRAM\"";
 
 fn main() -> ExitCode {
     let Some(suite) = env::var_os("RT_VALIDATION_SUITE") else {

@@ -400,6 +400,10 @@ pub fn clone_fault(errno: Errno, flags: u64, cgroup: Option<&Cgroup>) -> Fault {
         Errno::EBUSY | Errno::EOPNOTSUPP => {
             fault.hint("the cgroup takes no processes: it has sub-cgroups, or is threaded")
         }
+        Errno::ENOENT => fault.hint(
+            "the cgroup lies outside of our cgroup namespace, and the hierarchy is mounted with nsdelegate: mount \
+             cgroup2 anew inside of the namespace",
+        ),
         Errno::ENOSYS | Errno::EINVAL => fault.hint("rt needs Linux 5.14 or newer with all namespaces compiled in"),
         _ => fault,
     }
