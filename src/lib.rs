@@ -20,6 +20,7 @@ pub mod seal;
 mod seccomp;
 mod spec;
 mod state;
+mod stats;
 #[allow(unsafe_code)]
 mod sys;
 mod terminal;

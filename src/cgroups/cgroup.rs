@@ -113,13 +113,24 @@ impl Cgroup {
         struct Procs(Vec<i32>);
         impl Visit for Procs {
             fn enter(&mut self, dir: BorrowedFd, _path: &[CString]) {
-                // A threaded cgroup answers EOPNOTSUPP; its processes are listed by the domain above it.
-                let text = files::read_at(dir, Path::new("cgroup.procs")).unwrap_or_default();
-                self.0.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()));
+                let numbers = |text: String| text.lines().filter_map(|line| line.parse().ok()).collect::<Vec<i32>>();
+                match files::read_at(dir, Path::new("cgroup.procs")) {
+                    Ok(text) => self.0.extend(numbers(text)),
+                    // A threaded cgroup lists threads alone; the domain above it, which may be above the container,
+                    // lists their processes.
+                    Err(Errno::EOPNOTSUPP) => {
+                        let threads = files::read_at(dir, Path::new("cgroup.threads")).map(numbers);
+                        self.0.extend(threads.unwrap_or_default().into_iter().filter_map(process_of));
+                    }
+                    Err(_) => {}
+                }
             }
         }
         let mut procs = Procs(Vec::new());
         tree::walk(self.fd(), &mut procs).with_context(|| self.failed("list the processes of"))?;
+        let mut seen = std::collections::BTreeSet::new();
+        // Processes of other pid namespaces are all 0.
+        procs.0.retain(|pid| *pid == 0 || seen.insert(*pid));
         Ok(procs.0)
     }
 
@@ -142,8 +153,14 @@ impl Cgroup {
 
     /// The text of a control file, without the line end; `None` when it is not there.
     pub fn read(&self, file: &str) -> Option<String> {
-        let text = files::read_at(&self.dir, Path::new(file)).ok()?;
-        Some(text.trim_end().to_string())
+        let mut text = files::read_at(&self.dir, Path::new(file)).ok()?;
+        text.truncate(text.trim_end().len());
+        Some(text)
+    }
+
+    /// CPU time used, in µs.
+    pub fn cpu_time(&self) -> Option<u64> {
+        files::keyed(&self.read("cpu.stat")?, "usage_usec")
     }
 
     /// How many processes the OOM killer has killed in it and below it.
@@ -200,6 +217,12 @@ impl AsFd for Cgroup {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.dir.as_fd()
     }
+}
+
+/// The process that a thread belongs to (proc_pid_status(5), Tgid).
+fn process_of(thread: i32) -> Option<i32> {
+    let status = std::fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("Tgid:")?.trim().parse().ok())
 }
 
 fn open_directory(path: &Path) -> Result<OwnedFd, Errno> {

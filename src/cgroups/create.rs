@@ -1,7 +1,7 @@
 //! Carrying out a plan: the cgroup is made and limited before any process of the container exists, so that the clone can
 //! be born inside it. No pid is ever written to cgroup.procs, which costs an RCU grace period.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -15,6 +15,9 @@ use super::devices::Program;
 use super::remove::remove_parents;
 use super::{CgroupPlan, Hierarchy, Manager, Missing, Write, controllers, files};
 use crate::sys::bpf;
+
+/// What `bpftool prog` shows, and by which an update finds the program again.
+pub(super) const PROGRAM_NAME: &str = "rt_devices";
 
 /// How often parents that vanish while they are being made are made again: another container's delete removes its own.
 const ATTEMPTS: usize = 16;
@@ -149,7 +152,7 @@ fn furnish(cgroup: &mut Cgroup, hierarchy: &Hierarchy, plan: &CgroupPlan) -> Res
         hand_over(cgroup, owner)?;
     }
     if let Some(program) = &plan.devices {
-        let program = attach(cgroup, program)?;
+        let program = attach(cgroup, program, None)?;
         // On a cgroup that stays when the container goes, the program must be found again.
         if !cgroup.record.is_made() {
             cgroup.record.program =
@@ -185,7 +188,7 @@ fn put(cgroup: &Cgroup, write: &Write) -> Result<(), Errno> {
     }
 }
 
-fn not_written(cgroup: &Cgroup, write: &Write, errno: Errno) -> anyhow::Error {
+pub(super) fn not_written(cgroup: &Cgroup, write: &Write, errno: Errno) -> anyhow::Error {
     let Write { file, value, field, .. } = write;
     let meaning = match errno {
         Errno::ENOENT => "this kernel or hierarchy has no such file",
@@ -223,7 +226,7 @@ impl Program {
     /// Loads the program. Errors say what privilege lacks.
     pub(super) fn load(&self) -> Result<OwnedFd> {
         // Device programs call no helper that asks for a licence; the project's own is the honest answer.
-        bpf::load_device_program(&self.insns, c"Apache-2.0", "rt_devices").map_err(|errno| match errno {
+        bpf::load_device_program(&self.insns, c"Apache-2.0", PROGRAM_NAME).map_err(|errno| match errno {
             Errno::EPERM => anyhow::anyhow!(
                 "linux.resources.devices: cannot load the device program: {}: it takes CAP_BPF or CAP_SYS_ADMIN in the \
                  initial user namespace",
@@ -234,9 +237,10 @@ impl Program {
     }
 }
 
-fn attach(cgroup: &Cgroup, program: &Program) -> Result<OwnedFd> {
+/// Puts the program on the cgroup, in the place of `old` if there is one.
+pub(super) fn attach(cgroup: &Cgroup, program: &Program, old: Option<BorrowedFd>) -> Result<OwnedFd> {
     let program = program.load()?;
-    bpf::attach_device_program(cgroup.fd(), program.as_fd()).map_err(|errno| {
+    bpf::attach_device_program(cgroup.fd(), program.as_fd(), old).map_err(|errno| {
         let meaning = match errno {
             Errno::EPERM => "a cgroup above it holds a device program that allows no other",
             Errno::E2BIG => "it holds as many device programs as the kernel takes",

@@ -1,4 +1,4 @@
-//! Waiting for `cgroup.events` to say something: by poll(2), never by sleeping.
+//! Waiting for `cgroup.events` or `memory.events` to say something: by poll(2), never by sleeping.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -10,7 +10,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::files;
 
-/// An open `cgroup.events` file. The kernel wakes POLLPRI whenever a value in it changes after it was last read
+/// An open file of events. The kernel wakes POLLPRI whenever a value in it changes after it was last read
 /// (cgroup-v2.rst, "Un)populated Notification"), so a change between the read and the poll is not lost.
 pub struct Events {
     file: OwnedFd,
@@ -18,7 +18,12 @@ pub struct Events {
 
 impl Events {
     pub fn open(cgroup: impl AsFd) -> Result<Events, Errno> {
-        let file = files::open_at(cgroup, Path::new("cgroup.events"), OFlag::O_RDONLY)?;
+        Events::of(cgroup, "cgroup.events")
+    }
+
+    /// Another file of that kind, such as `memory.events`.
+    pub fn of(cgroup: impl AsFd, name: &str) -> Result<Events, Errno> {
+        let file = files::open_at(cgroup, Path::new(name), OFlag::O_RDONLY)?;
         Ok(Events { file })
     }
 
@@ -46,13 +51,23 @@ impl Events {
     }
 
     /// Returns when the file changed since it was read last, or after `limit`.
-    pub fn changed(&self, limit: Duration) -> Result<(), Errno> {
-        // Rounded up: a poll of 0 ms would turn the last millisecond into a busy loop.
-        let limit = limit.saturating_add(Duration::from_millis(1));
-        let limit = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
-        match poll(&mut [PollFd::new(self.file.as_fd(), PollFlags::POLLPRI)], limit) {
-            Ok(_) | Err(Errno::EINTR) => Ok(()),
-            Err(errno) => Err(errno),
-        }
+    fn changed(&self, limit: Duration) -> Result<(), Errno> {
+        any_changed(&mut [self.interest()], limit)
+    }
+
+    /// For [`any_changed`].
+    pub fn interest(&self) -> PollFd<'_> {
+        PollFd::new(self.file.as_fd(), PollFlags::POLLPRI)
+    }
+}
+
+/// Returns when one of the files changed since it was read last, or after `limit`.
+pub fn any_changed(files: &mut [PollFd], limit: Duration) -> Result<(), Errno> {
+    // Rounded up: a poll of 0 ms would turn the last millisecond into a busy loop.
+    let limit = limit.saturating_add(Duration::from_millis(1));
+    let limit = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
+    match poll(files, limit) {
+        Ok(_) | Err(Errno::EINTR) => Ok(()),
+        Err(errno) => Err(errno),
     }
 }

@@ -29,7 +29,10 @@ pub fn read(file: impl AsFd) -> Result<String, Errno> {
         text.extend_from_slice(&chunk[..got]);
         // seq_file hands out whole records, so a long list may come in short pieces: only a small text may stop early.
         if got == 0 || text.len() < 2048 {
-            return Ok(String::from_utf8_lossy(&text).into_owned());
+            // Not copied: who watches a file for days must not allocate (sys::alloc).
+            return Ok(
+                String::from_utf8(text).unwrap_or_else(|bad| String::from_utf8_lossy(bad.as_bytes()).into_owned())
+            );
         }
     }
 }

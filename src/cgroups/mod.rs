@@ -8,22 +8,26 @@
 mod cgroup;
 mod controllers;
 mod create;
+mod current;
 pub mod devices;
-mod events;
-mod files;
+pub mod events;
+pub mod files;
 mod freezer;
 mod hierarchy;
+pub mod merge;
 mod plan;
 mod remove;
 pub mod resctrl;
 mod resources;
 mod tree;
+mod update;
 
 use serde::{Deserialize, Serialize};
 
 pub use cgroup::{Cgroup, Record};
 pub use hierarchy::Hierarchy;
 pub use plan::{CgroupPlan, Request, plan, without};
+pub use update::{UpdatePlan, UpdateRequest, plan as plan_update};
 
 /// Who makes the cgroup (`--cgroup-manager`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -113,7 +113,7 @@ pub fn without(manager: Manager, resources: Option<&LinuxResources>, findings: &
 }
 
 /// Each controller once, with the first field that needs it. A write that may be left out asks for nothing.
-fn asked(writes: &[Write]) -> Asked {
+pub(super) fn asked(writes: &[Write]) -> Asked {
     let mut asked: Asked = Vec::new();
     for write in writes.iter().filter(|write| write.missing != super::Missing::Ignore) {
         let controller = Controllers::of_file(&write.file);

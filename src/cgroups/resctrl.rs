@@ -69,17 +69,28 @@ pub fn plan(rdt: &LinuxIntelRdt, id: &str, root: Option<&Path>, findings: &mut F
     let rest = rdt.schemata().iter().flatten().enumerate();
     let rest = rest.map(|(i, line)| (line, format!("schemata[{i}]"), ""));
     let set = |(line, ..): &(&String, String, &str)| !line.is_empty();
-    let lines = cache.chain(memory).filter(set).chain(rest).map(|(line, field, start)| {
-        if line.contains('\n') || !line.trim_start().starts_with(start) || !line.contains(':') {
-            let start = if start.is_empty() { "RESOURCE:" } else { start };
-            bail!("linux.intelRdt.{field}: {line:?} is not one line that starts with {start}");
-        }
-        Ok(line.clone())
-    });
+    let lines = cache.chain(memory).filter(set).chain(rest);
+    let lines = lines.map(|(line, field, start)| check_line(line, &field, start).map(|()| line.clone()));
     let lines = findings.keep_all(Code::Rdt, lines);
     let compared = lines.len().saturating_sub(rdt.schemata().as_ref().map_or(0, Vec::len));
     let monitor = rdt.enable_monitoring().unwrap_or(false).then(|| id.to_owned());
     Some(RdtPlan { root: root?.to_owned(), group: group?, lines, compared, monitor })
+}
+
+fn check_line(line: &str, field: &str, start: &str) -> Result<()> {
+    if line.contains('\n') || !line.trim_start().starts_with(start) || !line.contains(':') {
+        let start = if start.is_empty() { "RESOURCE:" } else { start };
+        bail!("linux.intelRdt.{field}: {line:?} is not one line that starts with {start}");
+    }
+    Ok(())
+}
+
+/// The lines of an update's two schemata.
+pub fn update_lines(l3_cache: Option<&str>, memory: Option<&str>) -> Result<Vec<String>> {
+    let given = [(l3_cache, "l3CacheSchema", ""), (memory, "memBwSchema", "MB:")];
+    let given = given.into_iter().filter_map(|(line, field, start)| Some((line?, field, start)));
+    let lines = given.filter(|(line, ..)| !line.is_empty());
+    lines.map(|(line, field, start)| check_line(line, field, start).map(|()| line.to_owned())).collect()
 }
 
 fn group_name(name: &str) -> Result<String> {
@@ -193,6 +204,28 @@ impl Record {
                 .during(STAGE, || format!("linux.intelRdt: cannot add pid {pid} to {}", file.display()))?;
         }
         Ok(())
+    }
+
+    /// Gives the group other schemata. Returns the text that brings back those it had.
+    ///
+    /// # Errors
+    /// Those of writing `schemata`.
+    pub fn change(&self, lines: &[String]) -> Result<String, Fault> {
+        let file = self.group.join("schemata");
+        let before = fs::read_to_string(&file).during(STAGE, || format!("cannot read {}", file.display()))?;
+        self.restore(&(lines.join("\n") + "\n"))?;
+        Ok(before)
+    }
+
+    /// Writes whole schemata.
+    ///
+    /// # Errors
+    /// Those of writing `schemata`.
+    pub fn restore(&self, text: &str) -> Result<(), Fault> {
+        let file = self.group.join("schemata");
+        fs::write(&file, text)
+            .during(STAGE, || format!("linux.intelRdt: cannot write {}", file.display()))
+            .map_err(|fault| fault.hint("the kernel says why in info/last_cmd_status of the resctrl mount"))
     }
 
     /// Removes what rt made; of a container that was `finished`, a group named by closID stays.

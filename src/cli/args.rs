@@ -1,8 +1,10 @@
 //! What each command was told.
 
 use super::found::Found;
+use super::table::{Kind, LIMITS, Value};
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// `create`, and the part of `run` that is the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,6 +71,52 @@ pub struct KillArgs {
     pub signal: Option<String>,
     /// Makes "container not running" a success.
     pub all: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct UpdateArgs {
+    pub id: String,
+    /// `linux.resources` as the flags have it.
+    pub limits: serde_json::Value,
+    /// Where to read `linux.resources` instead; `-` is standard input.
+    pub resources: Option<PathBuf>,
+    pub safe: bool,
+    pub l3_cache_schema: Option<String>,
+    pub mem_bw_schema: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PsArgs {
+    pub id: String,
+    pub format: ListFormat,
+    /// For ps(1).
+    pub arguments: Vec<OsString>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventsArgs {
+    pub id: String,
+    /// `None` is 5 s.
+    pub interval: Option<Duration>,
+    pub stats: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StatsFormat {
+    #[default]
+    Table,
+    Json,
+    Prometheus,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StatsArgs {
+    /// None is all that run.
+    pub ids: Vec<String>,
+    pub format: StatsFormat,
+    /// `None` is 1 s.
+    pub interval: Option<Duration>,
+    pub once: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -175,6 +223,53 @@ impl KillArgs {
     }
 }
 
+impl UpdateArgs {
+    pub(super) fn from_found(f: &mut Found) -> UpdateArgs {
+        let mut limits = serde_json::json!({});
+        for (flag, pointer) in LIMITS.iter().filter(|(_, pointer)| !pointer.is_empty()) {
+            let value = match flag.kind {
+                Kind::One(Value::Text(_)) => f.text(flag.long).map(serde_json::Value::from),
+                _ => f.integer(flag.long).map(serde_json::Value::from),
+            };
+            if let (Some(value), Some((part, name))) = (value, pointer[1..].split_once('/')) {
+                limits[part][name] = value;
+            }
+        }
+        UpdateArgs {
+            id: id(f),
+            limits,
+            resources: f.path("resources"),
+            safe: f.switch("safe"),
+            l3_cache_schema: f.one("l3-cache-schema").map(lossy),
+            mem_bw_schema: f.one("mem-bw-schema").map(lossy),
+        }
+    }
+}
+
+impl PsArgs {
+    pub(super) fn from_found(f: &mut Found) -> PsArgs {
+        PsArgs { id: id(f), format: format(f), arguments: f.rest() }
+    }
+}
+
+impl EventsArgs {
+    pub(super) fn from_found(f: &mut Found) -> EventsArgs {
+        EventsArgs { id: id(f), interval: f.duration("interval"), stats: f.switch("stats") }
+    }
+}
+
+impl StatsArgs {
+    pub(super) fn from_found(f: &mut Found) -> StatsArgs {
+        let format = match (f.switch("json"), f.switch("prom")) {
+            (_, true) => StatsFormat::Prometheus,
+            (true, _) => StatsFormat::Json,
+            _ => StatsFormat::Table,
+        };
+        let ids = f.rest().into_iter().map(lossy).collect();
+        StatsArgs { ids, format, interval: f.duration("interval"), once: f.switch("once") }
+    }
+}
+
 impl DeleteArgs {
     pub(super) fn from_found(f: &mut Found) -> DeleteArgs {
         DeleteArgs { id: id(f), force: f.switch("force") }
@@ -183,9 +278,7 @@ impl DeleteArgs {
 
 impl ListArgs {
     pub(super) fn from_found(f: &mut Found) -> ListArgs {
-        let json = f.text("format") == Some("json");
-        let format = if json { ListFormat::Json } else { ListFormat::Table };
-        ListArgs { format, quiet: f.switch("quiet") }
+        ListArgs { format: format(f), quiet: f.switch("quiet") }
     }
 }
 
@@ -208,6 +301,10 @@ impl SpecArgs {
             seccomp: f.text("seccomp") == Some("default"),
         }
     }
+}
+
+fn format(f: &Found) -> ListFormat {
+    if f.text("format") == Some("json") { ListFormat::Json } else { ListFormat::Table }
 }
 
 /// `kill ID -9` means what it means to kill(1).

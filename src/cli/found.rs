@@ -3,9 +3,11 @@
 use super::normalise::Seen;
 use super::table::{Flag, Kind, Positional, Value, Verb};
 use super::usage::{EMPTY_ID, Usage};
+use super::values;
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
+use std::time::Duration;
 
 pub(super) struct Found {
     flags: Vec<(&'static Flag, Option<OsString>)>,
@@ -37,7 +39,7 @@ impl Found {
         self.one(long).map(PathBuf::from)
     }
 
-    /// The value of a flag that has choices.
+    /// The value of a flag as text, such as one that has choices.
     pub fn text(&self, long: &str) -> Option<&str> {
         let last = self.flags.iter().rfind(|(flag, _)| flag.long == long)?;
         last.1.as_deref().and_then(OsStr::to_str)
@@ -46,6 +48,15 @@ impl Found {
     /// Zero if the flag is absent.
     pub fn number(&self, long: &str) -> u32 {
         self.numbers(long).pop().unwrap_or(0)
+    }
+
+    /// The value of a flag that is an integer or a size.
+    pub fn integer(&self, long: &str) -> Option<i64> {
+        self.text(long).and_then(values::size_or_integer)
+    }
+
+    pub fn duration(&self, long: &str) -> Option<Duration> {
+        self.text(long).and_then(values::duration)
     }
 
     pub fn numbers(&self, long: &str) -> Vec<u32> {
@@ -93,6 +104,15 @@ fn check_value(flag: &Flag, value: Option<&OsStr>) -> Result<(), String> {
     };
     let why = match of {
         Value::Number(_) if number(value).is_none() => "not a number in range".to_owned(),
+        Value::Integer(_) if value.to_str().and_then(|text| text.parse::<i64>().ok()).is_none() => {
+            "not an integer".to_owned()
+        }
+        Value::Size(_) if value.to_str().and_then(values::size).is_none() => {
+            "not a size such as 512m; -1 is no limit".to_owned()
+        }
+        Value::Duration(_) if value.to_str().and_then(values::duration).is_none() => {
+            "not a duration greater than 0, such as 5s".to_owned()
+        }
         Value::Choice(_, choices) if !choices.iter().any(|choice| value == *choice) => one_of(choices),
         // An empty path or text is "not given" to Go programs, and callers rely on it nowhere; its user refuses it.
         _ => return Ok(()),

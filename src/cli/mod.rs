@@ -13,9 +13,11 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod usage;
+mod values;
 
 pub use args::{
-    CheckArgs, CreateArgs, DeleteArgs, ExecArgs, IdArgs, KillArgs, ListArgs, ListFormat, RunArgs, SpecArgs,
+    CheckArgs, CreateArgs, DeleteArgs, EventsArgs, ExecArgs, IdArgs, KillArgs, ListArgs, ListFormat, PsArgs, RunArgs,
+    SpecArgs, StatsArgs, StatsFormat, UpdateArgs,
 };
 pub use global::{CgroupManager, Global, LogFormat, LogLevel, Rootless};
 pub use normalise::normalise;
@@ -45,6 +47,10 @@ pub enum Command {
     Kill(KillArgs),
     Pause(IdArgs),
     Resume(IdArgs),
+    Update(UpdateArgs),
+    Ps(PsArgs),
+    Events(EventsArgs),
+    Stats(StatsArgs),
     Delete(DeleteArgs),
     List(ListArgs),
     Spec(SpecArgs),
@@ -134,6 +140,15 @@ fn build(verb: &Verb, f: &mut Found) -> Result<Command, Usage> {
         "kill" => Command::Kill(KillArgs::from_found(f)),
         "pause" => Command::Pause(IdArgs::from_found(f)),
         "resume" => Command::Resume(IdArgs::from_found(f)),
+        "update" => Command::Update(UpdateArgs::from_found(f)),
+        "ps" => Command::Ps(PsArgs::from_found(f)),
+        "events" => Command::Events(EventsArgs::from_found(f)),
+        "stats" => {
+            if f.switch("json") && f.switch("prom") {
+                return Err(Usage::new("--json and --prom are two formats: name one".to_owned(), Some(verb)));
+            }
+            Command::Stats(StatsArgs::from_found(f))
+        }
         "delete" => Command::Delete(DeleteArgs::from_found(f)),
         "list" => Command::List(ListArgs::from_found(f)),
         "spec" => Command::Spec(SpecArgs::from_found(f)),

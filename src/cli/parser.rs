@@ -50,7 +50,9 @@ fn arg(flag: &Flag) -> Arg {
 fn valued(arg: Arg, value: Value) -> Arg {
     match value {
         Value::Path(name) => arg.value_name(name).value_hint(hint(name)),
-        Value::Text(name) | Value::Number(name) => arg.value_name(name),
+        Value::Text(name) | Value::Number(name) | Value::Integer(name) | Value::Size(name) | Value::Duration(name) => {
+            arg.value_name(name)
+        }
         Value::Choice(name, choices) => arg.value_name(name).value_parser(choice(choices)),
     }
 }

@@ -6,6 +6,12 @@ pub(super) enum Value {
     Path(&'static str),
     Text(&'static str),
     Number(&'static str),
+    /// May be negative.
+    Integer(&'static str),
+    /// Bytes, `512m` and the like too; -1 is no limit.
+    Size(&'static str),
+    /// A span of time as Go programs write it: `5s`, `1m30s`, `200ms`.
+    Duration(&'static str),
     Choice(&'static str, &'static [&'static str]),
 }
 
@@ -19,6 +25,7 @@ pub(super) enum Kind {
     Many(Value),
 }
 
+#[derive(Clone, Copy)]
 pub(super) struct Flag {
     pub long: &'static str,
     pub short: Option<char>,
@@ -69,7 +76,7 @@ impl Flag {
 }
 
 use Kind::{Many, One, Switch};
-use Value::{Choice, Number, Path, Text};
+use Value::{Choice, Duration, Integer, Number, Path, Size, Text};
 
 pub(super) const GLOBALS: &[Flag] = &[
     flag("root", One(Path("DIR")), "Keep the state of containers in DIR"),
@@ -92,6 +99,63 @@ pub(super) const GLOBALS: &[Flag] = &[
     flag("version", Switch, "Print the version").short('v'),
     flag("help", Switch, "Print help").short('h'),
 ];
+
+/// Flags that are fields of `linux.resources`, with the JSON pointer below it.
+pub(super) const LIMITS: &[(Flag, &str)] = &[
+    (flag("blkio-weight", One(Integer("WEIGHT")), "Share of disk time, 10 to 1000"), "/blockIO/weight"),
+    (flag("cpu-period", One(Integer("MICROSECONDS")), "Period of --cpu-quota"), "/cpu/period"),
+    (flag("cpu-quota", One(Integer("MICROSECONDS")), "CPU time per period; -1 for any"), "/cpu/quota"),
+    (flag("cpu-burst", One(Integer("MICROSECONDS")), "Unused quota that may be saved up"), "/cpu/burst"),
+    (flag("cpu-share", One(Integer("SHARES")), "Share of CPU time, 2 to 262144"), "/cpu/shares"),
+    (flag("cpu-rt-period", One(Integer("MICROSECONDS")), "cgroup v1 only").hidden(), "/cpu/realtimePeriod"),
+    (flag("cpu-rt-runtime", One(Integer("MICROSECONDS")), "cgroup v1 only").hidden(), "/cpu/realtimeRuntime"),
+    (flag("cpuset-cpus", One(Text("LIST")), "CPUs that may be used, such as 0-3,7"), "/cpu/cpus"),
+    (flag("cpuset-mems", One(Text("LIST")), "Memory nodes that may be used"), "/cpu/mems"),
+    (flag("cpu-idle", One(Integer("0|1")), "1: run only when nobody else wants to"), "/cpu/idle"),
+    (flag("memory", One(Size("BYTES")), "Memory limit, such as 512m; -1 for none"), "/memory/limit"),
+    (flag("memory-reservation", One(Size("BYTES")), "Memory that is not reclaimed"), "/memory/reservation"),
+    (flag("memory-swap", One(Size("BYTES")), "Memory and swap together; -1 for any swap"), "/memory/swap"),
+    (flag("kernel-memory", One(Size("BYTES")), "Ignored").hidden(), ""),
+    (flag("kernel-memory-tcp", One(Size("BYTES")), "Ignored").hidden(), ""),
+    (flag("pids-limit", One(Integer("N")), "How many processes there may be; -1 for any"), "/pids/limit"),
+];
+
+const LIMIT_FLAGS: &[Flag] = &{
+    let mut flags = [LIMITS[0].0; LIMITS.len()];
+    let mut at = 0;
+    while at < LIMITS.len() {
+        flags[at] = LIMITS[at].0;
+        at += 1;
+    }
+    flags
+};
+
+const UPDATE: &[Flag] = &[
+    flag(
+        "resources",
+        One(Path("FILE")),
+        "Read linux.resources from FILE, - for standard input; other limits are ignored",
+    )
+    .short('r'),
+    flag("safe", Switch, "Lower memory only as far as it can be reclaimed without killing"),
+    flag("l3-cache-schema", One(Text("SCHEMA")), "Intel RDT cache allocation"),
+    flag("mem-bw-schema", One(Text("SCHEMA")), "Intel RDT memory bandwidth"),
+];
+
+const EVENTS: &[Flag] = &[
+    flag("interval", One(Duration("DURATION")), "Time between statistics [default: 5s]"),
+    flag("stats", Switch, "Print the statistics once and end"),
+];
+
+const STATS: &[Flag] = &[
+    flag("interval", One(Duration("DURATION")), "Time between two tables [default: 1s]"),
+    flag("once", Switch, "Print one table, also on a terminal"),
+    flag("json", Switch, "Print all numbers once, a JSON object per line and container"),
+    flag("prom", Switch, "Print all numbers once, as Prometheus reads them"),
+];
+
+const FORMAT: Flag =
+    flag("format", One(Choice("FORMAT", &["table", "json"])), "How to print the list [default: table]");
 
 const HELP: &[Flag] = &[flag("help", Switch, "Print help").short('h')];
 
@@ -222,6 +286,49 @@ pub(super) const VERBS: &[Verb] = &[
         passes_rest: false,
     },
     Verb {
+        name: "update",
+        about: "Change the limits of a container",
+        flags: &[LIMIT_FLAGS, UPDATE, HELP],
+        positionals: &[ID],
+        passes_rest: false,
+    },
+    Verb {
+        name: "ps",
+        about: "List the processes of a container",
+        flags: &[&[FORMAT.short('f')], HELP],
+        positionals: &[
+            ID,
+            Positional {
+                name: "ARGUMENT",
+                required: false,
+                many: true,
+                choices: &[],
+                help: "For ps(1), which makes the table [default: -ef]",
+            },
+        ],
+        passes_rest: true,
+    },
+    Verb {
+        name: "events",
+        about: "Print statistics and out-of-memory kills of a container as JSON",
+        flags: &[EVENTS, HELP],
+        positionals: &[ID],
+        passes_rest: false,
+    },
+    Verb {
+        name: "stats",
+        about: "Show what containers use: memory, CPU, I/O, processes, pressure",
+        flags: &[STATS, HELP],
+        positionals: &[Positional {
+            name: "ID",
+            required: false,
+            many: true,
+            choices: &[],
+            help: "The containers [default: all that run]",
+        }],
+        passes_rest: false,
+    },
+    Verb {
         name: "delete",
         about: "Remove a stopped container and all that rt made for it",
         flags: &[&[flag("force", Switch, "Kill it first; succeed if it does not exist").short('f')], HELP],
@@ -231,14 +338,7 @@ pub(super) const VERBS: &[Verb] = &[
     Verb {
         name: "list",
         about: "List containers",
-        flags: &[
-            &[
-                flag("format", One(Choice("FORMAT", &["table", "json"])), "How to print the list [default: table]")
-                    .short('f'),
-                flag("quiet", Switch, "Print names only").short('q'),
-            ],
-            HELP,
-        ],
+        flags: &[&[FORMAT.short('f'), flag("quiet", Switch, "Print names only").short('q')], HELP],
         positionals: &[],
         passes_rest: false,
     },

@@ -4,6 +4,7 @@ mod check;
 mod create;
 mod delete;
 mod destroy;
+mod events;
 mod exec;
 mod features;
 mod foreground;
@@ -11,10 +12,13 @@ mod kill;
 mod list;
 mod pause;
 mod preserved;
+mod ps;
 mod run;
 mod spec;
 mod start;
 mod state;
+mod stats;
+mod update;
 
 use crate::cgroups::Hierarchy;
 use crate::cli::{CgroupManager, Command, Global, Rootless};
@@ -22,6 +26,7 @@ use crate::host::Host;
 use crate::log::Log;
 use crate::state::Root;
 use anyhow::{Context, Result};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 /// What all commands need: the log, the directory of containers, the global flags.
@@ -109,6 +114,10 @@ pub fn run(app: &App, command: Command) -> Result<u8> {
         Command::Kill(args) => kill::run(app, &args),
         Command::Pause(args) => pause::pause(app, &args.id),
         Command::Resume(args) => pause::resume(app, &args.id),
+        Command::Update(args) => update::run(app, &args),
+        Command::Ps(args) => ps::run(app, &args),
+        Command::Events(args) => events::run(app, &args),
+        Command::Stats(args) => stats::run(app, &args),
         Command::Delete(args) => delete::run(app, &args),
         Command::List(args) => list::run(app, &args),
         Command::Spec(args) => spec::run(&args),
@@ -122,6 +131,19 @@ pub fn run(app: &App, command: Command) -> Result<u8> {
 /// The exit code of a failed command: `exec` keeps 1 to 254 for the process (runc).
 pub fn failure_code(command: &Command) -> u8 {
     if matches!(command, Command::Exec(_)) { 255 } else { 1 }
+}
+
+/// Does a piece of work of a loop that goes on for long in a process of its own, whose memory goes with it (see
+/// `sys::alloc`). False where it failed; it has said why.
+fn apart(work: impl FnOnce() -> Result<()>) -> Result<bool> {
+    use crate::sys::clone::{Cloned, Ended, clone3, wait};
+    match clone3(0, None).context("cannot make a process")? {
+        Cloned::Parent(child) => Ok(wait(child.pidfd.as_fd())? == Ended::Exited(0)),
+        Cloned::Child => {
+            let failed = work().inspect_err(|error| eprintln!("rt: {error:#}")).is_err();
+            crate::sys::exec::exit_now(failed.into())
+        }
+    }
 }
 
 fn print(text: &str) -> Result<u8> {

@@ -94,12 +94,21 @@ pub fn read(path: &Path) -> Result<String> {
     if meta.is_dir() {
         bail!("{}: is a directory, not a JSON file", path.display());
     }
-    let mut bytes = Vec::with_capacity(meta.len().min(LARGEST) as usize + 1);
-    file.take(LARGEST + 1).read_to_end(&mut bytes).with_context(failed)?;
+    text_of(file, meta.len(), &path.display().to_string())
+}
+
+/// Reads JSON text from standard input.
+pub fn read_stdin() -> Result<String> {
+    text_of(std::io::stdin().lock(), 0, "standard input")
+}
+
+fn text_of(from: impl Read, expected: u64, name: &str) -> Result<String> {
+    let mut bytes = Vec::with_capacity(expected.min(LARGEST) as usize + 1);
+    from.take(LARGEST + 1).read_to_end(&mut bytes).with_context(|| format!("cannot read {name}"))?;
     if bytes.len() as u64 > LARGEST {
-        bail!("{}: more than {LARGEST} bytes", path.display());
+        bail!("{name}: more than {LARGEST} bytes");
     }
-    String::from_utf8(bytes).with_context(|| format!("{} is not UTF-8", path.display()))
+    String::from_utf8(bytes).with_context(|| format!("{name} is not UTF-8"))
 }
 
 /// Parses a whole configuration.

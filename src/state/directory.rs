@@ -15,7 +15,8 @@ use std::path::PathBuf;
 
 const STAGE: &str = "state";
 const RECORD: &str = "state.json";
-const NEW_RECORD: &str = "state.json.new";
+/// What is about to take the place of one of the two files above.
+const NEW: &str = "state.json.new";
 const CONFIG: &str = "config.json";
 
 /// How long a command waits for another one that changes the same container, in seconds.
@@ -153,15 +154,21 @@ impl Directory {
     /// Writes the record: to a new file first, which then takes the old one's name.
     pub fn write(&self, record: &Record) -> Result<()> {
         let text = serde_json::to_vec(record)?;
-        self.write_file(NEW_RECORD, &text)?;
-        renameat(&self.fd, NEW_RECORD, &self.fd, RECORD)
-            .during(STAGE, || format!("cannot write {}", self.path.display()))?;
+        self.write_file(NEW, &text)?;
+        renameat(&self.fd, NEW, &self.fd, RECORD).during(STAGE, || format!("cannot write {}", self.path.display()))?;
         Ok(())
     }
 
     /// Keeps the configuration as it was accepted.
     pub fn write_config(&self, text: &str) -> Result<()> {
         Ok(self.write_file(CONFIG, text.as_bytes())?)
+    }
+
+    /// Keeps another configuration in its place: to a new file first, which then takes the old one's name.
+    pub fn replace_config(&self, text: &str) -> Result<()> {
+        self.write_file(NEW, text.as_bytes())?;
+        renameat(&self.fd, NEW, &self.fd, CONFIG).during(STAGE, || format!("cannot write {}", self.path.display()))?;
+        Ok(())
     }
 
     fn write_file(&self, name: &str, data: &[u8]) -> Result<(), Fault> {
@@ -221,7 +228,7 @@ impl Directory {
 
     /// Removes the directory; the record goes last, so that an interrupted removal can be finished.
     pub fn remove(self) -> Result<()> {
-        for name in [rendezvous::NAME, CONFIG, NEW_RECORD, RECORD] {
+        for name in [rendezvous::NAME, CONFIG, NEW, RECORD] {
             match unlinkat(&self.fd, name, UnlinkatFlags::NoRemoveDir) {
                 Ok(()) | Err(Errno::ENOENT) => {}
                 Err(errno) => {

@@ -23,6 +23,7 @@ pub struct Insn {
 const PROG_ATTACH: libc::c_int = 8;
 const PROG_DETACH: libc::c_int = 9;
 const PROG_LOAD: libc::c_int = 5;
+const PROG_QUERY: libc::c_int = 16;
 const PROG_GET_FD_BY_ID: libc::c_int = 13;
 const OBJ_GET_INFO_BY_FD: libc::c_int = 15;
 
@@ -30,6 +31,10 @@ const PROG_TYPE_CGROUP_DEVICE: u32 = 15;
 const ATTACH_CGROUP_DEVICE: u32 = 6;
 /// Several programs may sit on one cgroup and below it; an access must pass all of them.
 const F_ALLOW_MULTI: u32 = 1 << 1;
+/// Kernel 5.6: takes the place of `replace_bpf_fd`.
+const F_REPLACE: u32 = 1 << 2;
+/// As many as the kernel lets sit on one cgroup (`BPF_CGROUP_MAX_PROGS`).
+const MOST_PROGRAMS: usize = 64;
 
 #[repr(C)]
 struct LoadAttr {
@@ -65,18 +70,31 @@ struct IdAttr {
 }
 
 #[repr(C)]
+#[derive(Default)]
+struct QueryAttr {
+    target_fd: u32,
+    attach_type: u32,
+    query_flags: u32,
+    attach_flags: u32,
+    prog_ids: u64,
+    prog_cnt: u32,
+}
+
+#[repr(C)]
 struct InfoAttr {
     bpf_fd: u32,
     info_len: u32,
     info: u64,
 }
 
-/// The two first fields of `struct bpf_prog_info`.
+/// The beginning of `struct bpf_prog_info`; the lengths and addresses of what is not asked for stay zero.
 #[repr(C)]
 #[derive(Default)]
 struct ProgInfo {
     kind: u32,
     id: u32,
+    unasked: [u64; 7],
+    name: [u8; 16],
 }
 
 fn bpf<T>(command: libc::c_int, attr: &mut T) -> Result<i32, Errno> {
@@ -116,16 +134,18 @@ pub fn load_device_program(insns: &[Insn], license: &CStr, name: &str) -> Result
     bpf_fd(PROG_LOAD, &mut attr)
 }
 
-/// Adds `program` to the device programs of `cgroup` (a directory descriptor that is not O_PATH).
+/// Adds `program` to the device programs of `cgroup` (a directory descriptor that is not O_PATH). With `old` it takes
+/// that one's place in one step: at no moment is the cgroup without either.
 ///
-/// Errors: EPERM where an ancestor holds a program that forbids others, E2BIG beyond 64 of them.
-pub fn attach_device_program(cgroup: BorrowedFd, program: BorrowedFd) -> Result<(), Errno> {
+/// Errors: EPERM where an ancestor holds a program that forbids others, E2BIG beyond 64 of them, ENOENT when `old` is not
+/// attached to `cgroup` itself.
+pub fn attach_device_program(cgroup: BorrowedFd, program: BorrowedFd, old: Option<BorrowedFd>) -> Result<(), Errno> {
     let mut attr = AttachAttr {
         target_fd: cgroup.as_raw_fd() as u32,
         attach_bpf_fd: program.as_raw_fd() as u32,
         attach_type: ATTACH_CGROUP_DEVICE,
-        attach_flags: F_ALLOW_MULTI,
-        ..AttachAttr::default()
+        attach_flags: F_ALLOW_MULTI | if old.is_some() { F_REPLACE } else { 0 },
+        replace_bpf_fd: old.map_or(0, |fd| fd.as_raw_fd() as u32),
     };
     bpf(PROG_ATTACH, &mut attr).map(drop)
 }
@@ -146,8 +166,32 @@ pub fn program_by_id(id: u32) -> Result<OwnedFd, Errno> {
     bpf_fd(PROG_GET_FD_BY_ID, &mut IdAttr { prog_id: id, ..IdAttr::default() })
 }
 
+/// The ids of the device programs on `cgroup` itself; its ancestors' are not among them.
+pub fn device_programs(cgroup: BorrowedFd) -> Result<Vec<u32>, Errno> {
+    let mut ids = [0u32; MOST_PROGRAMS];
+    let mut attr = QueryAttr {
+        target_fd: cgroup.as_raw_fd() as u32,
+        attach_type: ATTACH_CGROUP_DEVICE,
+        prog_ids: ids.as_mut_ptr() as u64,
+        prog_cnt: MOST_PROGRAMS as u32,
+        ..QueryAttr::default()
+    };
+    bpf(PROG_QUERY, &mut attr)?;
+    Ok(ids[..(attr.prog_cnt as usize).min(MOST_PROGRAMS)].to_vec())
+}
+
 /// The id of a loaded program, unique until it is freed.
 pub fn program_id(program: BorrowedFd) -> Result<u32, Errno> {
+    Ok(program_info(program)?.id)
+}
+
+/// Whether a loaded program has this name (see [`load_device_program`]).
+pub fn is_named(program: BorrowedFd, name: &str) -> Result<bool, Errno> {
+    let found = program_info(program)?.name;
+    Ok(found.split(|byte| *byte == 0).next() == Some(name.as_bytes()))
+}
+
+fn program_info(program: BorrowedFd) -> Result<ProgInfo, Errno> {
     let mut info = ProgInfo::default();
     let mut attr = InfoAttr {
         bpf_fd: program.as_raw_fd() as u32,
@@ -155,5 +199,5 @@ pub fn program_id(program: BorrowedFd) -> Result<u32, Errno> {
         info: &raw mut info as u64,
     };
     bpf(OBJ_GET_INFO_BY_FD, &mut attr)?;
-    Ok(info.id)
+    Ok(info)
 }
