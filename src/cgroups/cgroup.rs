@@ -60,10 +60,51 @@ impl Record {
         Some(Record { path: last.path, inode: last.inode, made, program: None })
     }
 
-    /// True when the cgroup was told to freeze.
+    /// True when nothing in the cgroup runs because it, or a cgroup above it, was told to freeze.
     pub fn is_frozen(&self) -> bool {
-        let file = crate::sys::fs::open(&self.path.join("cgroup.freeze"), OFlag::O_RDONLY);
-        file.and_then(crate::sys::fs::read_text).is_ok_and(|text| text.starts_with('1'))
+        self.read("cgroup.events").is_some_and(|text| files::keyed(&text, "frozen") == Some(1))
+    }
+
+    /// What the OOM killer did in the cgroup and below it, if it did anything.
+    pub fn oom(&self) -> Option<Oom> {
+        Oom::find(|file| self.read(file))
+    }
+
+    fn read(&self, file: &str) -> Option<String> {
+        let file = crate::sys::fs::open(&self.path.join(file), OFlag::O_RDONLY);
+        file.and_then(crate::sys::fs::read_text).ok()
+    }
+}
+
+/// What the OOM killer did in a cgroup and below it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Oom {
+    /// How many processes it killed.
+    pub kills: u64,
+    /// `memory.max`: bytes, or "max".
+    #[serde(rename = "memoryMax")]
+    pub max: String,
+    /// Bytes; `memory.peak` came with kernel 5.19.
+    #[serde(rename = "memoryPeak", default, skip_serializing_if = "Option::is_none")]
+    pub peak: Option<String>,
+}
+
+impl Oom {
+    fn find(read: impl Fn(&str) -> Option<String>) -> Option<Oom> {
+        let kills = files::keyed(&read("memory.events")?, "oom_kill").filter(|kills| *kills > 0)?;
+        let value = |file| read(file).map(|text| text.trim_end().to_owned());
+        Some(Oom {
+            kills,
+            max: value("memory.max").unwrap_or_else(|| "unknown".to_owned()),
+            peak: value("memory.peak"),
+        })
+    }
+}
+
+impl std::fmt::Display for Oom {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "memory.max={}", self.max)?;
+        self.peak.as_ref().map_or(Ok(()), |peak| write!(f, ", memory.peak={peak}"))
     }
 }
 
@@ -168,18 +209,9 @@ impl Cgroup {
         files::keyed(&self.read("memory.events")?, "oom_kill")
     }
 
-    /// `memory.max`: bytes, or "max".
-    pub fn memory_max(&self) -> Option<String> {
-        self.read("memory.max")
-    }
-
-    /// For the error of a container that died early: the OOM killer's part in it, if it had one.
-    pub fn oom_note(&self) -> Option<String> {
-        let kills = self.oom_kills().filter(|kills| *kills > 0)?;
-        let max = self.memory_max().unwrap_or_else(|| "unknown".into());
-        // memory.peak came with 5.19.
-        let peak = self.read("memory.peak").map_or(String::new(), |peak| format!(", memory.peak={peak}"));
-        Some(format!("the OOM killer killed {kills} process(es) (memory.max={max}{peak})"))
+    /// What the OOM killer did in it and below it, if it did anything.
+    pub fn oom(&self) -> Option<Oom> {
+        Oom::find(|file| self.read(file))
     }
 
     /// What a clone into this cgroup that failed with `errno` ran into, where the cgroup explains it.
@@ -252,6 +284,21 @@ mod tests {
         let record = record(&[("/sys/fs/cgroup/a/b", 7)]);
         let text = serde_json::to_string(&record).unwrap();
         assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record);
+    }
+
+    #[test]
+    fn what_the_oom_killer_did() {
+        let files = |kills: &'static str| {
+            move |file: &str| match file {
+                "memory.events" => Some(format!("low 0\noom 9\noom_kill {kills}\n")),
+                "memory.max" => Some("4096\n".to_owned()),
+                _ => None,
+            }
+        };
+        assert_eq!(Oom::find(files("0")), None);
+        let oom = Oom::find(files("2")).unwrap();
+        assert_eq!((oom.kills, oom.to_string().as_str()), (2, "memory.max=4096"));
+        assert_eq!(serde_json::to_string(&oom).unwrap(), r#"{"kills":2,"memoryMax":"4096"}"#);
     }
 
     #[test]

@@ -145,6 +145,9 @@ fn furnish(cgroup: &mut Cgroup, hierarchy: &Hierarchy, plan: &CgroupPlan) -> Res
         let processes = cgroup.procs()?.len();
         ensure!(processes == 0, "container's cgroup is not empty: {processes} process(es) found");
         ensure!(!cgroup.frozen()?, "container's cgroup unexpectedly frozen");
+        if let Some(above) = cgroup.frozen_above() {
+            bail!("container's cgroup unexpectedly frozen: cgroup {} above it is", above.display());
+        }
     }
     controllers::enable(hierarchy, &plan.path, &cgroup.dir, &plan.controllers)?;
     apply(cgroup, &plan.writes)?;

@@ -1,6 +1,6 @@
 //! Stopping and continuing all processes of a cgroup (cgroup-v2.rst, `cgroup.freeze`).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -19,6 +19,12 @@ impl Cgroup {
         let text = files::read_at(self.fd(), Path::new("cgroup.freeze"))
             .with_context(|| self.failed("read cgroup.freeze of"))?;
         Ok(text.trim_end() == "1")
+    }
+
+    /// The nearest cgroup above this one that was told to freeze, and so holds this one too.
+    pub fn frozen_above(&self) -> Option<PathBuf> {
+        let told = |path: &&Path| std::fs::read(path.join("cgroup.freeze")).is_ok_and(|text| text.starts_with(b"1"));
+        self.path().ancestors().skip(1).find(told).map(Path::to_path_buf)
     }
 
     /// Freezes and waits until every process has stopped, `limit` at most. A process in an uninterruptible system call

@@ -24,7 +24,7 @@ mod update;
 
 use serde::{Deserialize, Serialize};
 
-pub use cgroup::{Cgroup, Record};
+pub use cgroup::{Cgroup, Oom, Record};
 pub use hierarchy::Hierarchy;
 pub use plan::{CgroupPlan, Request, plan, without};
 pub use update::{UpdatePlan, UpdateRequest, plan as plan_update};

@@ -172,6 +172,7 @@ fn first_record(plan: &Plan, host: &Host) -> Result<Record> {
         rootfs_base: plan.root.on_host.then(|| on_host::lies_on(&plan.root.path)).transpose()?,
         notify: plan.process.as_ref().and_then(|process| process.seccomp.as_ref()?.notify.clone()),
         keyring: plan.process.as_ref().is_some_and(|process| process.keyring.is_some()),
+        oom: None,
         annotations: plan.annotations.clone(),
     })
 }

@@ -1,6 +1,7 @@
 //! `exec`: another process in a running container.
 
 use super::foreground::Foreground;
+use super::pause::held_above;
 use super::preserved::Preserved;
 use super::{App, destroy};
 use crate::cli::ExecArgs;
@@ -10,7 +11,7 @@ use crate::launch::{Entry, Outlets, enter, write_pid_file};
 use crate::namespaces;
 use crate::spec::{Findings, load};
 use crate::state::{Record, Status};
-use crate::sys::clone::{Child, pidfd_send_signal, wait};
+use crate::sys::clone::{Child, Ended, pidfd_send_signal, wait};
 use crate::terminal::Relay;
 use anyhow::{Context, Result, bail};
 use oci_spec::runtime::{Capability, Process, Spec};
@@ -26,7 +27,7 @@ pub fn run(app: &App, args: &ExecArgs) -> Result<u8> {
     match status {
         Status::Stopped | Status::Creating => bail!("cannot exec in a stopped container"),
         Status::Paused if !args.ignore_paused => {
-            bail!("cannot exec in a paused container (use --ignore-paused to override)")
+            bail!("cannot exec in a paused container (use --ignore-paused to override){}", held_above(&record))
         }
         _ => {}
     }
@@ -57,7 +58,7 @@ pub fn run(app: &App, args: &ExecArgs) -> Result<u8> {
         outlets,
     };
     let (child, master) = enter(entry)?;
-    accompany(args, foreground, &child, master).inspect_err(|_| {
+    accompany(app, args, foreground, &child, master, &record).inspect_err(|_| {
         // A caller that is told of a failure does not look for a process.
         let _ = pidfd_send_signal(child.pidfd.as_fd(), libc::SIGKILL);
         let _ = wait(child.pidfd.as_fd());
@@ -65,16 +66,29 @@ pub fn run(app: &App, args: &ExecArgs) -> Result<u8> {
 }
 
 /// The pid file, and in the foreground the rest of the process's life.
-fn accompany(args: &ExecArgs, foreground: Option<Foreground>, child: &Child, master: Option<OwnedFd>) -> Result<u8> {
+fn accompany(
+    app: &App,
+    args: &ExecArgs,
+    foreground: Option<Foreground>,
+    child: &Child,
+    master: Option<OwnedFd>,
+    record: &Record,
+) -> Result<u8> {
     if let Some(path) = &args.pid_file {
         write_pid_file(path, child.pid.as_raw())?;
     }
-    match foreground {
-        None => Ok(0),
-        Some(foreground) => {
-            Ok(u8::try_from(foreground.stay(child, master.map(Relay::begin).transpose()?)?.code()).unwrap_or(u8::MAX))
-        }
+    let Some(foreground) = foreground else { return Ok(0) };
+    let ended = foreground.stay(child, master.map(Relay::begin).transpose()?)?;
+    // Whether it was this process nobody knows: the kernel counts per cgroup.
+    if ended == Ended::Signaled(libc::SIGKILL)
+        && let Some(oom) = record.cgroup.as_ref().and_then(|cgroup| cgroup.oom())
+    {
+        let kills = oom.kills;
+        app.log.warn(&format!(
+            "the process was killed (possibly OOM-killed: the OOM killer has killed {kills} process(es) of the container, {oom})"
+        ));
     }
+    Ok(u8::try_from(ended.code()).unwrap_or(u8::MAX))
 }
 
 fn plan(process: &Process, spec: &Spec, record: &Record, findings: &mut Findings) -> ProcessPlan {

@@ -3,7 +3,7 @@
 use super::{App, destroy};
 use crate::cgroups::Cgroup;
 use crate::host::Host;
-use crate::state::Status;
+use crate::state::{Record, Status};
 use anyhow::{Context, Result, bail};
 use std::time::Duration;
 
@@ -28,8 +28,18 @@ pub fn resume(app: &App, id: &str) -> Result<u8> {
         Status::Running | Status::Created => bail!("container not paused: {id} is {status}"),
         other => bail!("container not running: {id} is {other}"),
     })?;
+    if let (false, Some(above)) = (cgroup.frozen()?, cgroup.frozen_above()) {
+        bail!("container not paused: {id} is held by cgroup {} above it, which is frozen: thaw that", above.display());
+    }
     cgroup.thaw()?;
     Ok(0)
+}
+
+/// For the error of a command that a paused container cannot take: who holds it, if it is not its own cgroup.
+pub fn held_above(record: &Record) -> String {
+    let cgroup = destroy::open_cgroup(record).ok().flatten();
+    let above = cgroup.and_then(|cgroup| cgroup.frozen_above());
+    above.map_or(String::new(), |above| format!(": cgroup {} above it is frozen", above.display()))
 }
 
 fn cgroup_of(app: &App, id: &str, fits: impl Fn(Status) -> Result<()>) -> Result<Cgroup> {

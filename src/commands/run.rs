@@ -24,10 +24,15 @@ pub fn run(app: &App, args: &RunArgs) -> Result<u8> {
     let Some(mut made) = after_start(app, made)? else { return Ok(1) };
     let relay = made.launched.master.take().map(Relay::begin).transpose()?;
     let ended = foreground.stay(&made.launched.init, relay)?;
-    if let Some(note) = made.launched.cgroup.as_ref().and_then(|cgroup| cgroup.oom_note())
-        && ended == Ended::Signaled(libc::SIGKILL)
+    if ended == Ended::Signaled(libc::SIGKILL)
+        && let Some(oom) = made.launched.cgroup.as_ref().and_then(|cgroup| cgroup.oom())
     {
-        app.log.warn(&format!("the container was killed by the OOM killer: {note}"));
+        app.log.warn(&format!("the container was killed by the OOM killer, {oom}"));
+        if args.keep {
+            // Its cgroup may be gone before anybody asks for its state.
+            made.launched.record.oom = Some(oom);
+            made.dir.write(&made.launched.record)?;
+        }
     }
     if !args.keep {
         let Made { dir, launched, .. } = made;

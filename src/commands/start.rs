@@ -1,5 +1,6 @@
 //! `start`: lets the waiting init go on, and says so when its program cannot be run.
 
+use super::pause::held_above;
 use super::{App, destroy};
 use crate::cgroups::Cgroup;
 use crate::fault::{During, Fault};
@@ -82,7 +83,7 @@ fn not_created(dir: &Directory, record: &Record) -> anyhow::Error {
         }
         Status::Stopped => anyhow!("cannot start a container that has stopped"),
         Status::Running => anyhow!("cannot start an already running container"),
-        other => anyhow!("cannot start a container in the {other} state"),
+        other => anyhow!("cannot start a container in the {other} state{}", held_above(record)),
     }
 }
 

@@ -173,12 +173,21 @@ fn attend(entry: &mut Entry, channel: &Channel, page: &FaultPage, child: &Child)
             }
             Up::Terminal(master, name) => entry.outlets.terminal(master, &name)?,
             Up::Failed(fault) => return Err(fault.into()),
-            Up::Lost => return Err(Fault::new("channel", "the new process died before it ran its program").into()),
+            Up::Lost => return Err(lost(entry).into()),
             _ => {
                 let name = entry.plan.args[0].to_string_lossy();
                 return confine::failure(page, &name).map_or(Ok(()), |fault| Err(fault.into()));
             }
         }
+    }
+}
+
+/// The new process is gone without a word.
+fn lost(entry: &Entry) -> Fault {
+    let fault = Fault::new("channel", "the new process died before it ran its program");
+    match entry.cgroup.as_ref().and_then(Cgroup::oom) {
+        Some(oom) => fault.hint(format!("possibly OOM-killed: {oom}")),
+        None => fault,
     }
 }
 

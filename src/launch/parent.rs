@@ -312,8 +312,9 @@ impl Making {
     fn death(&mut self, site: &Site) -> Fault {
         let child = self.joiner.take().or_else(|| self.init.take());
         let ended = child.and_then(|child| wait(child.pidfd.as_fd()).ok());
-        if let Some(text) = site.cgroup.as_ref().and_then(Cgroup::oom_note) {
-            return Fault::new("init", format!("init is gone: {text}")).hint("raise linux.resources.memory.limit");
+        if let Some(oom) = site.cgroup.as_ref().and_then(Cgroup::oom) {
+            let what = format!("init was killed by the OOM killer, {oom}, before it was ready");
+            return Fault::new("init", what).hint("raise linux.resources.memory.limit");
         }
         match ended {
             Some(Ended::Signaled(signal)) => {

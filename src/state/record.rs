@@ -64,6 +64,9 @@ pub struct Record {
     /// The agent that `start` brings the seccomp listener to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notify: Option<Notify>,
+    /// What the OOM killer did to it, where that was seen; its cgroup knows as long as there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oom: Option<cgroups::Oom>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
 }
@@ -112,6 +115,9 @@ pub struct Told<'a> {
     pub annotations: &'a BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
+    /// Ours alone, and only where there is something to tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oom: Option<cgroups::Oom>,
 }
 
 impl Record {
@@ -127,6 +133,7 @@ impl Record {
             created: None,
             annotations: &self.annotations,
             owner: None,
+            oom: None,
         };
         serde_json::to_string(&told).unwrap_or_default()
     }
@@ -147,6 +154,7 @@ impl Record {
             created: Some(&self.created),
             annotations: &self.annotations,
             owner: Some(owner),
+            oom: None,
         }
     }
 }
