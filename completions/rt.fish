@@ -51,6 +51,10 @@ complete -c rt -n "__fish_rt_needs_command" -f -a "state" -d 'Print the state of
 complete -c rt -n "__fish_rt_needs_command" -f -a "kill" -d 'Send a signal to a container\'s process'
 complete -c rt -n "__fish_rt_needs_command" -f -a "pause" -d 'Stop all processes of a container until `resume`'
 complete -c rt -n "__fish_rt_needs_command" -f -a "resume" -d 'Let the processes of a paused container go on'
+complete -c rt -n "__fish_rt_needs_command" -f -a "update" -d 'Change the limits of a container'
+complete -c rt -n "__fish_rt_needs_command" -f -a "ps" -d 'List the processes of a container'
+complete -c rt -n "__fish_rt_needs_command" -f -a "events" -d 'Print statistics and out-of-memory kills of a container as JSON'
+complete -c rt -n "__fish_rt_needs_command" -f -a "stats" -d 'Show what containers use: memory, CPU, I/O, processes, pressure'
 complete -c rt -n "__fish_rt_needs_command" -f -a "delete" -d 'Remove a stopped container and all that rt made for it'
 complete -c rt -n "__fish_rt_needs_command" -f -a "list" -d 'List containers'
 complete -c rt -n "__fish_rt_needs_command" -f -a "spec" -d 'Write a config.json to start from'
@@ -102,6 +106,38 @@ complete -c rt -n "__fish_rt_using_subcommand kill" -s a -l all -d 'Succeed also
 complete -c rt -n "__fish_rt_using_subcommand kill" -s h -l help -d 'Print help'
 complete -c rt -n "__fish_rt_using_subcommand pause" -s h -l help -d 'Print help'
 complete -c rt -n "__fish_rt_using_subcommand resume" -s h -l help -d 'Print help'
+complete -c rt -n "__fish_rt_using_subcommand update" -l blkio-weight -d 'Share of disk time, 10 to 1000' -r
+complete -c rt -n "__fish_rt_using_subcommand update" -l cpu-period -d 'Period of --cpu-quota' -r
+complete -c rt -n "__fish_rt_using_subcommand update" -l cpu-quota -d 'CPU time per period; -1 for any' -r
+complete -c rt -n "__fish_rt_using_subcommand update" -l cpu-burst -d 'Unused quota that may be saved up' -r
+complete -c rt -n "__fish_rt_using_subcommand update" -l cpu-share -d 'Share of CPU time, 2 to 262144' -r
+complete -c rt -n "__fish_rt_using_subcommand update" -l cpu-rt-period -d 'cgroup v1 only' -r
+complete -c rt -n "__fish_rt_using_subcommand update" -l cpu-rt-runtime -d 'cgroup v1 only' -r
+complete -c rt -n "__fish_rt_using_subcommand update" -l cpuset-cpus -d 'CPUs that may be used, such as 0-3,7' -r
+complete -c rt -n "__fish_rt_using_subcommand update" -l cpuset-mems -d 'Memory nodes that may be used' -r
+complete -c rt -n "__fish_rt_using_subcommand update" -l cpu-idle -d '1: run only when nobody else wants to' -r
+complete -c rt -n "__fish_rt_using_subcommand update" -l memory -d 'Memory limit, such as 512m; -1 for none' -r
+complete -c rt -n "__fish_rt_using_subcommand update" -l memory-reservation -d 'Memory that is not reclaimed' -r
+complete -c rt -n "__fish_rt_using_subcommand update" -l memory-swap -d 'Memory and swap together; -1 for any swap' -r
+complete -c rt -n "__fish_rt_using_subcommand update" -l kernel-memory -d 'Ignored' -r
+complete -c rt -n "__fish_rt_using_subcommand update" -l kernel-memory-tcp -d 'Ignored' -r
+complete -c rt -n "__fish_rt_using_subcommand update" -l pids-limit -d 'How many processes there may be; -1 for any' -r
+complete -c rt -n "__fish_rt_using_subcommand update" -s r -l resources -d 'Read linux.resources from FILE, - for standard input; other limits are ignored' -r -F
+complete -c rt -n "__fish_rt_using_subcommand update" -l l3-cache-schema -d 'Intel RDT cache allocation' -r
+complete -c rt -n "__fish_rt_using_subcommand update" -l mem-bw-schema -d 'Intel RDT memory bandwidth' -r
+complete -c rt -n "__fish_rt_using_subcommand update" -l safe -d 'Lower memory only as far as it can be reclaimed without killing'
+complete -c rt -n "__fish_rt_using_subcommand update" -s h -l help -d 'Print help'
+complete -c rt -n "__fish_rt_using_subcommand ps" -s f -l format -d 'How to print the list [default: table]' -r -f -a "table\t''
+json\t''"
+complete -c rt -n "__fish_rt_using_subcommand ps" -s h -l help -d 'Print help'
+complete -c rt -n "__fish_rt_using_subcommand events" -l interval -d 'Time between statistics [default: 5s]' -r
+complete -c rt -n "__fish_rt_using_subcommand events" -l stats -d 'Print the statistics once and end'
+complete -c rt -n "__fish_rt_using_subcommand events" -s h -l help -d 'Print help'
+complete -c rt -n "__fish_rt_using_subcommand stats" -l interval -d 'Time between two tables [default: 1s]' -r
+complete -c rt -n "__fish_rt_using_subcommand stats" -l once -d 'Print one table, also on a terminal'
+complete -c rt -n "__fish_rt_using_subcommand stats" -l json -d 'Print all numbers once, a JSON object per line and container'
+complete -c rt -n "__fish_rt_using_subcommand stats" -l prom -d 'Print all numbers once, as Prometheus reads them'
+complete -c rt -n "__fish_rt_using_subcommand stats" -s h -l help -d 'Print help'
 complete -c rt -n "__fish_rt_using_subcommand delete" -s f -l force -d 'Kill it first; succeed if it does not exist'
 complete -c rt -n "__fish_rt_using_subcommand delete" -s h -l help -d 'Print help'
 complete -c rt -n "__fish_rt_using_subcommand list" -s f -l format -d 'How to print the list [default: table]' -r -f -a "table\t''

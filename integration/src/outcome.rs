@@ -149,6 +149,12 @@ fn read(path: &PathBuf) -> String {
     String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
 }
 
+/// Waits until a file contains the text.
+#[track_caller]
+pub fn wait_text(path: &std::path::Path, text: &str) {
+    wait_for(&path.to_owned(), text, None, "the test");
+}
+
 #[track_caller]
 fn wait_for(path: &PathBuf, text: &str, writer: Option<i32>, call: &str) {
     let watch = sys::watch(path).expect("inotify");

@@ -283,6 +283,31 @@ fn pause_of_a_created_container() {
 }
 
 #[test]
+fn a_frozen_cgroup_above() {
+    let sandbox = sandbox!();
+    let above = Made::below(&sandbox, "above");
+    let inside = |id: &str| sandbox.bundle(id).set("/linux/cgroupsPath", format!("{}/above/{id}", sandbox.cgroup()));
+    let running = running(inside("running"));
+    let created = inside("created").args(["true"]);
+    created.create().ok();
+    fs::write(above.0.join("cgroup.freeze"), "1").expect("freeze");
+    let name = format!("cgroup {} above it is frozen", above.0.display());
+    // The kernel needs a moment to stop them all, and inotify(7) sees it change the file.
+    rt_integration::wait_text(&above.0.join("cgroup.events"), "frozen 1");
+    assert_eq!((running.status(), created.status()), ("paused".into(), "paused".into()));
+    running.exec(["/bin/true"]).expect(255).fails_with(&name);
+    created.start().expect(1).fails_with(&name);
+    sandbox.rt(["resume", "running"]).expect(1).fails_with("container not paused");
+    sandbox.rt(["pause", "running"]).expect(1).fails_with("container paused");
+    fs::write(above.0.join("cgroup.freeze"), "0").expect("thaw");
+    running.exec(["/bin/true"]).ok();
+    created.start().ok();
+    created.wait_stopped();
+    created.delete().ok();
+    running.delete_force().ok();
+}
+
+#[test]
 fn kill_reaches_all_without_a_pid_namespace() {
     let sandbox = sandbox!();
     let bundle = sandbox.bundle("c").without_namespace("pid").args(["fork-tree", "3", "2"]);

@@ -36,6 +36,9 @@ pub fn prune(update: &mut Value) {
     }
     // Engines send an empty list, or none, for "as they are".
     remove_if(update, "/devices", |value| value.as_array().is_some_and(Vec::is_empty));
+    if let Some(parts) = update.as_object_mut() {
+        parts.retain(|_, part| !part.is_null() && part.as_object().is_none_or(|fields| !fields.is_empty()));
+    }
 }
 
 /// Adds to a pruned update the recorded values without which one of its own cannot be converted.

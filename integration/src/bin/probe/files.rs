@@ -112,6 +112,15 @@ pub fn open_dev(args: &[String]) -> Outcome {
     Ok(())
 }
 
+pub fn hammer_dev(args: &[String]) -> Outcome {
+    let path = arg(args, 0, "PATH")?;
+    println!("ready");
+    let _ = io::stdout().flush();
+    while OpenOptions::new().write(true).open(path).is_err() {}
+    println!("opened");
+    Ok(())
+}
+
 pub fn fds(_: &[String]) -> Outcome {
     let own = of("/proc/self/fd", File::open("/proc/self/fd"))?;
     let mut found = Vec::new();

@@ -38,6 +38,7 @@ const SUBCOMMANDS: &[(&str, Subcommand, &str)] = &[
     ("readlink", files::readlink, "PATH…"),
     ("readonly", files::readonly, "DIR…: read-only, writable or an errno"),
     ("open-dev", files::open_dev, "PATH r|w|rw: ok or an errno"),
+    ("hammer-dev", files::hammer_dev, "PATH: open it for writing again and again, until killed; say when that works"),
     ("fds", files::fds, "FD TARGET for each open descriptor"),
     ("statfs", files::statfs, "PATH: filesystem magic in hex and mount flags in hex"),
     ("mounts", facts::mounts, "[PATH]: mountinfo, or the last line of it for PATH"),
@@ -81,6 +82,7 @@ const SUBCOMMANDS: &[(&str, Subcommand, &str)] = &[
     ("fork-tree", process::fork_tree, "N DEPTH: N sleeping children each with N below, until TERM"),
     ("orphan", process::orphan, "leave a sleeping process behind and exit"),
     ("oom", process::oom, "MEBIBYTES: allocate and touch"),
+    ("hold", process::hold, "MEBIBYTES: allocate and touch, and keep until TERM"),
     ("spin", process::spin, "SECONDS: use a CPU"),
     ("help", help, "this list"),
 ];

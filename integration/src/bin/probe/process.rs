@@ -113,6 +113,13 @@ pub fn oom(args: &[String]) -> Outcome {
     Ok(())
 }
 
+pub fn hold(args: &[String]) -> Outcome {
+    let mebibytes: usize = parsed(args, 0, "MEBIBYTES")?;
+    let kept = vec![1u8; mebibytes << 20];
+    println!("holding {}", std::hint::black_box(&kept).len());
+    signals::pause(&[])
+}
+
 pub fn spin(args: &[String]) -> Outcome {
     let until = Instant::now() + Duration::from_secs_f64(parsed(args, 0, "SECONDS")?);
     while Instant::now() < until {

@@ -1,0 +1,100 @@
+//! What the OOM killer did is told: by `run`, `exec` and `create`, and by `state` until the container is deleted.
+
+use rt_integration::{Bundle, Sandbox, sandbox, skip};
+use serde_json::{Value, json};
+
+const LIMIT: u64 = 32 << 20;
+
+fn limited<'a>(sandbox: &'a Sandbox) -> Bundle<'a> {
+    sandbox.bundle("c").set("/linux/resources/memory", json!({ "limit": LIMIT, "swap": LIMIT }))
+}
+
+fn killed(state: &Value) -> bool {
+    state["oom"]["kills"] == 1 && state["oom"]["memoryMax"] == LIMIT.to_string()
+}
+
+macro_rules! needs_memory {
+    ($sandbox:expr) => {
+        if !$sandbox.has_controller("memory") {
+            skip!("no memory controller");
+        }
+    };
+}
+
+#[test]
+fn of_the_program() {
+    let sandbox = sandbox!();
+    needs_memory!(sandbox);
+    let bundle = limited(&sandbox).args(["oom", "64"]);
+    let out = bundle.run().expect(137);
+    assert!(
+        out.stderr().contains("was killed by the OOM killer, memory.max=33554432, memory.peak="),
+        "{}",
+        out.report()
+    );
+    bundle.run_with(&["--keep"]).expect(137);
+    let state = bundle.state();
+    assert!(state["status"] == "stopped" && killed(&state), "{state}");
+    // Also where the cgroup is gone by then, as systemd does it.
+    std::fs::remove_dir(sandbox.cgroup_dir("c")).expect("an empty cgroup");
+    assert!(killed(&bundle.state()), "{}", bundle.state());
+    bundle.delete().ok();
+}
+
+#[test]
+fn of_a_detached_container() {
+    let sandbox = sandbox!();
+    needs_memory!(sandbox);
+    let bundle = limited(&sandbox).args(["oom", "64"]);
+    bundle.create().ok();
+    assert_eq!(bundle.state().get("oom"), None);
+    bundle.start().ok();
+    bundle.wait_stopped();
+    assert!(killed(&bundle.state()), "{}", bundle.state());
+    bundle.delete().ok();
+}
+
+#[test]
+fn of_an_exec() {
+    let sandbox = sandbox!();
+    needs_memory!(sandbox);
+    let bundle = limited(&sandbox).args(["pause"]);
+    bundle.run_with(&["--detach"]).ok();
+    let out = bundle.exec(["/bin/probe", "raise", "KILL"]).expect(137);
+    assert_eq!(out.stderr(), "", "not every SIGKILL is the OOM killer's");
+    let out = bundle.exec(["/bin/probe", "oom", "64"]).expect(137);
+    assert!(
+        out.stderr().contains("possibly OOM-killed") && out.stderr().contains("memory.max=33554432"),
+        "{}",
+        out.report()
+    );
+    let state = bundle.state();
+    assert!(state["status"] == "running" && killed(&state), "{state}");
+    bundle.delete_force().ok();
+}
+
+#[test]
+fn before_the_program_runs() {
+    let sandbox = sandbox!();
+    needs_memory!(sandbox);
+    // Less than init needs of its own.
+    let bundle = sandbox.bundle("c").set("/linux/resources/memory", json!({ "limit": 4096, "swap": 4096 }));
+    let out = bundle.create();
+    if out.status.success() {
+        bundle.delete_force().ok();
+        skip!("init needs no page of its own here");
+    }
+    assert!(out.stderr().contains("killed by the OOM killer, memory.max=4096"), "{}", out.report());
+    assert!(out.stderr().contains("raise linux.resources.memory.limit"), "{}", out.report());
+    assert!(!sandbox.state_dir().join("c").exists());
+}
+
+#[test]
+fn nothing_to_tell() {
+    let sandbox = sandbox!();
+    let bundle = sandbox.bundle("c").args(["raise", "KILL"]).without_namespace("pid");
+    let out = bundle.run_with(&["--keep"]).expect(137);
+    assert!(!out.stderr().contains("OOM"), "{}", out.report());
+    assert_eq!(bundle.state().get("oom"), None);
+    bundle.delete().ok();
+}
