@@ -1,6 +1,6 @@
 //! `rt events`, which has runc's JSON, and `rt stats`.
 
-use rt_integration::{Bundle, sandbox, skip};
+use rt_integration::{Bundle, pty, sandbox, skip};
 use serde_json::{Value, json};
 
 fn running<'a>(bundle: Bundle<'a>) -> Bundle<'a> {
@@ -113,4 +113,21 @@ fn stats_of_several() {
     sandbox.rt(["stats", "second"]).expect(1).fails_with("container with id second is not running");
     sandbox.rt(["stats", "--json", "--prom"]).expect(1);
     second.delete().ok();
+}
+
+#[test]
+fn a_table_that_is_drawn_anew() {
+    let sandbox = sandbox!();
+    let bundle = running(sandbox.bundle("c"));
+    let (master, slave) = pty::pair(24, 100).expect("a pty");
+    let mut command = sandbox.command(["stats", "--interval", "20ms"]);
+    command.stdout(slave);
+    let stats = sandbox.spawn_as_is(command);
+    let mut seen = String::new();
+    pty::read_until(&master, &mut seen, "%").expect("a share of the CPU, which the second table has first");
+    assert!(seen.matches("ID").count() > 1, "{seen}");
+    bundle.kill("KILL").ok();
+    bundle.wait_stopped();
+    stats.wait().ok();
+    bundle.delete().ok();
 }

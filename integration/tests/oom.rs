@@ -3,14 +3,15 @@
 use rt_integration::{Bundle, Sandbox, sandbox, skip};
 use serde_json::{Value, json};
 
-const LIMIT: u64 = 32 << 20;
+/// 32 MiB, as memory.max has it.
+const LIMIT: &str = "33554432";
 
 fn limited<'a>(sandbox: &'a Sandbox) -> Bundle<'a> {
-    sandbox.bundle("c").set("/linux/resources/memory", json!({ "limit": LIMIT, "swap": LIMIT }))
+    sandbox.bundle("c").set("/linux/resources/memory", json!({ "limit": 32 << 20, "swap": 32 << 20 }))
 }
 
 fn killed(state: &Value) -> bool {
-    state["oom"]["kills"] == 1 && state["oom"]["memoryMax"] == LIMIT.to_string()
+    state["oom"]["kills"] == 1 && state["oom"]["memoryMax"].as_str() == Some(LIMIT)
 }
 
 macro_rules! needs_memory {

@@ -133,7 +133,9 @@ impl Cgroup {
     /// They name the field, and what refused it; for `checkBeforeUpdate` in runc's words.
     pub fn update(&mut self, hierarchy: &Hierarchy, plan: &UpdatePlan) -> Result<Updated> {
         let below = self.path().strip_prefix(&hierarchy.mount).unwrap_or(self.path()).to_path_buf();
-        controllers::enable(hierarchy, &below, &self.dir, &plan.controllers)?;
+        if !plan.controllers.is_empty() {
+            controllers::enable(hierarchy, &below, &self.dir, &plan.controllers)?;
+        }
         self.check_memory(plan)?;
         let kills = self.oom_kills().unwrap_or(0);
         let mut undo = Undo { cgroup: self, writes: Vec::new() };
@@ -200,12 +202,15 @@ impl Cgroup {
         for write in writes {
             match self.change(write, undo) {
                 Err(Errno::EINVAL) if write.retry => again.push(write),
-                result => result.map_err(|errno| not_written(self, write, errno))?,
+                result => result.map_err(|errno| self.refused(write, errno))?,
             }
         }
-        again
-            .into_iter()
-            .try_for_each(|write| self.change(write, undo).map_err(|errno| not_written(self, write, errno)))
+        again.into_iter().try_for_each(|write| self.change(write, undo).map_err(|errno| self.refused(write, errno)))
+    }
+
+    fn refused(&self, write: &Write, errno: Errno) -> anyhow::Error {
+        let value = write.value.trim_start_matches(KEEP).trim_start().to_owned();
+        not_written(self, &Write { value, ..write.clone() }, errno)
     }
 
     /// One write, unless its value is in force already.

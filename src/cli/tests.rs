@@ -95,6 +95,31 @@ fn containerd_exec() {
 }
 
 #[test]
+fn limits_and_numbers() {
+    use std::time::Duration;
+    let update = |line: &str| match command(line) {
+        Command::Update(args) => args,
+        other => panic!("{line}: {other:?}"),
+    };
+    let got = update(&format!("{SHIM} update --resources=- c1"));
+    assert_eq!((got.id.as_str(), got.resources, got.limits), ("c1", path("-"), serde_json::json!({})));
+    assert_eq!(update("rt update --resources - c1").resources, path("-"));
+    let got = update(
+        "rt update c1 --memory 512m --memory-swap -1 --cpu-quota=-1 --cpuset-cpus 0-3 --kernel-memory 1k --pids-limit 0",
+    );
+    let limits = serde_json::json!({"memory": {"limit": 512 << 20, "swap": -1}, "cpu": {"quota": -1, "cpus": "0-3"},
+        "pids": {"limit": 0}});
+    assert_eq!(got.limits, limits);
+    let ps = |format, arguments: &str| Command::Ps(PsArgs { id: "c1".into(), format, arguments: words(arguments) });
+    assert_eq!(command(&format!("{SHIM} ps --format json c1")), ps(ListFormat::Json, ""));
+    assert_eq!(command("rt ps --format table c1 -o pid --format x"), ps(ListFormat::Table, "-o pid --format x"));
+    let events = |interval, stats| Command::Events(EventsArgs { id: "c1".into(), interval, stats });
+    assert_eq!(command("rt events --stats c1"), events(None, true));
+    assert_eq!(command("rt events --interval=5s c1"), events(Some(Duration::from_secs(5)), false));
+    assert!(err("rt update --memory lots c1").starts_with("invalid memory: lots"));
+}
+
+#[test]
 fn go_runc_and_docker() {
     assert_eq!(command("rt list --format=json"), Command::List(ListArgs { format: ListFormat::Json, quiet: false }));
     assert_eq!(command("rt state c1"), Command::State(id("c1")));

@@ -28,16 +28,17 @@ pub fn run(app: &App, args: &UpdateArgs) -> Result<u8> {
     let full = merge::complete(&update, &recorded);
     let mut findings = Findings::default();
     let resources = typed(&full, &mut findings)?;
-    let plan = plan_update(
-        &UpdateRequest {
-            resources: &resources,
-            borrowed_limit: full.pointer("/memory/limit") != update.pointer("/memory/limit"),
-            devices_changed: full.get("devices").is_some_and(|rules| recorded.get("devices") != Some(rules)),
-            may_load_programs: host.privileged && !host.in_user_namespace(),
-            safe: args.safe,
-        },
-        &mut findings,
-    );
+    let request = UpdateRequest {
+        resources: &resources,
+        borrowed_limit: full.pointer("/memory/limit") != update.pointer("/memory/limit"),
+        devices_changed: full.get("devices").is_some_and(|rules| recorded.get("devices") != Some(rules)),
+        may_load_programs: host.privileged && !host.in_user_namespace(),
+        safe: args.safe,
+    };
+    if request.devices_changed && !request.may_load_programs {
+        app.log.debug(|| "device rules are left to the host: the kernel takes none without privilege".to_owned());
+    }
+    let plan = plan_update(&request, &mut findings);
     let schemata = resctrl::update_lines(args.l3_cache_schema.as_deref(), args.mem_bw_schema.as_deref())?;
     let plan = findings.verdict(plan)?;
     for warning in findings.iter().filter(|finding| finding.severity == Severity::Warning) {

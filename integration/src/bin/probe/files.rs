@@ -112,6 +112,12 @@ pub fn open_dev(args: &[String]) -> Outcome {
     Ok(())
 }
 
+pub fn drain(args: &[String]) -> Outcome {
+    let path = arg(args, 0, "FILE")?;
+    of(path, File::open(path).and_then(|mut file| io::copy(&mut file, &mut io::sink())))?;
+    Ok(())
+}
+
 pub fn hammer_dev(args: &[String]) -> Outcome {
     let path = arg(args, 0, "PATH")?;
     println!("ready");
