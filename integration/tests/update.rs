@@ -400,8 +400,7 @@ fn disks() {
     needs!(sandbox, "io");
     let Some((major, minor)) = disk() else { skip!("no disk") };
     let rate = |key: &str, rate: u64| {
-        let row =
-            json!({ "major": major.parse::<u32>().unwrap(), "minor": minor.parse::<u32>().unwrap(), "rate": rate });
+        let row = json!({ "major": major, "minor": minor, "rate": rate });
         json!({ "blockIO": { key: [row] } })
     };
     let bundle = running(sandbox.bundle("c"));
