@@ -326,11 +326,13 @@ fn safe_reclaims_what_it_can() {
     let bundle = sandbox.bundle("c").set("/linux/devices", node);
     let rule = json!({ "allow": true, "type": "b", "major": major, "minor": minor, "access": "r" });
     let bundle = bundle.set("/linux/resources/devices/-", rule);
-    let bundle = running(bundle.set("/linux/resources/memory", json!({ "limit": 128 << 20 })));
-    bundle.exec(["/bin/probe", "drain", "/dev/disk"]).ok();
+    let bundle = bundle.set("/linux/resources/memory", json!({ "limit": 128 << 20 }));
+    let bundle = bundle.args("seq cache /dev/disk -- echo cached -- pause".split(' '));
+    bundle.run_with(&["--detach"]).ok().wait_stdout("cached");
     let usage = || file(&sandbox, "memory.current").parse::<u64>().expect("a number");
     let before = usage();
     if before < 32 << 20 {
+        bundle.delete_force().ok();
         skip!("the disk holds {before} bytes at most");
     }
     let limit = json!({ "memory": { "limit": 16 << 20, "checkBeforeUpdate": true } });

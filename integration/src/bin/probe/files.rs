@@ -112,9 +112,11 @@ pub fn open_dev(args: &[String]) -> Outcome {
     Ok(())
 }
 
-pub fn drain(args: &[String]) -> Outcome {
+pub fn cache(args: &[String]) -> Outcome {
     let path = arg(args, 0, "FILE")?;
-    of(path, File::open(path).and_then(|mut file| io::copy(&mut file, &mut io::sink())))?;
+    let mut file = of(path, File::open(path))?;
+    of(path, io::copy(&mut file, &mut io::sink()))?;
+    std::mem::forget(file);
     Ok(())
 }
 

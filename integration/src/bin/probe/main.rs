@@ -29,7 +29,7 @@ const SUBCOMMANDS: &[(&str, Subcommand, &str)] = &[
     ("seq", sequence, "A ARGS -- B ARGS -- …: several subcommands in order, in one process"),
     ("exec", process::exec, "PATH ARGS…: execve with the same environment"),
     ("cat", files::cat, "FILE…: print them; standard input without FILE"),
-    ("drain", files::drain, "FILE: read all of it"),
+    ("cache", files::cache, "FILE: read all of it, and keep it open, so that the kernel keeps what it read"),
     ("write", files::write, "FILE TEXT: replace the file's content"),
     ("append", files::append, "FILE TEXT: add a line in one write"),
     ("writefd", files::write_fd, "FD TEXT"),
