@@ -246,9 +246,16 @@ mod tests {
     fn managers() {
         let text = plan(&Request { manager: Manager::Systemd, ..request(None, "/") }).unwrap_err().to_string();
         assert!(text.contains("--cgroup-manager cgroupfs"), "{text}");
-        let resources = serde_json::from_str(r#"{"pids":{"limit":3}}"#).unwrap();
-        let disabled = Request { manager: Manager::Disabled, resources: Some(&resources), ..request(None, "/") };
-        let (plan, warnings) = plan(&disabled).unwrap();
-        assert_eq!((plan.writes.len(), warnings), (0, 1));
+    }
+
+    #[test]
+    fn limits_of_a_container_without_a_cgroup() {
+        let resources: LinuxResources = serde_json::from_str(r#"{"pids":{"limit":3}}"#).unwrap();
+        let mut findings = Findings::default();
+        without(Manager::Disabled, Some(&resources), &mut findings);
+        assert_eq!(findings.warnings().count(), 1);
+        without(Manager::Cgroupfs, Some(&resources), &mut findings);
+        let text = findings.verdict(()).unwrap_err().to_string();
+        assert!(text.starts_with("linux.resources.pids.limit: cannot be enforced"), "{text}");
     }
 }
