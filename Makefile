@@ -26,15 +26,17 @@ FISHDIR = $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 TEST_THREADS ?= $(shell nproc)
 
 # Kernels and images of the test machines, kept between runs.
-VM_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rt-vm
+export VM_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rt-vm
+export MAKE TEST_THREADS
 
 .PHONY: help demo build test test-native test-vm lint bench validation man completions install uninstall clean linker busybox strace
 
 help:
 	@echo 'make demo       build rt and run a container that says what it sees'
 	@echo 'make build      build the static binary, release profile'
-	@echo 'make test       unit tests, then black-box tests of the built binary (as root for all of them)'
-	@echo 'make test-vm    the black-box tests in virtual machines with every cgroup controller (as root)'
+	@echo 'make test       unit and black-box tests, here and in virtual machines (as root for all of them)'
+	@echo 'make test-native  those of this machine alone'
+	@echo 'make test-vm    those in virtual machines with every cgroup controller alone (as root)'
 	@echo 'make lint       formatting and clippy'
 	@echo 'make bench      time rt and the runtimes installed beside it (as root; ROUNDS=N)'
 	@echo 'make validation  run the OCI validation suite (RT_VALIDATION_SUITE: its folder, built)'
@@ -81,35 +83,16 @@ apt = { \
 	apt-get install -qq -y --no-install-recommends $(1) >/dev/null 2>&1 || \
 		{ apt-get update -qq && apt-get install -qq -y --no-install-recommends $(1) >/dev/null; }; }
 
-# The tests run a development build: the same code, quicker to build, its checks on.
-test: test-native
+# The tests run a development build: the same code, quicker to build, its checks on. First on this machine, then in
+# virtual ones: a stock kernel that has every controller in cgroup v2, nsdelegate and a shared /.
+test: linker strace
+	@integration/run-tests $(TRIPLE) native vm
 
 test-native: linker strace
-	@mkdir -p target && : > target/skipped && : > target/test.log
-	@if [ "$$(id -u)" != 0 ]; then echo 'not root: tests that need it will be skipped and listed'; fi
-	cargo build --target $(TRIPLE) -p rt -p rt-integration --bins
-	@status=0; \
-	run() { echo "+ $$*"; { "$$@" 2>&1; echo $$? > target/test.status; } | tee -a target/test.log; \
-		[ "$$(cat target/test.status)" = 0 ] || status=1; }; \
-	run cargo test --no-fail-fast --target $(TRIPLE) -p rt; \
-	export RT_BIN="$$PWD/$(RT_DEV)" RT_PROBE="$$PWD/$(PROBE)" RT_SKIP_FILE="$$PWD/target/skipped"; \
-	run cargo test --no-fail-fast --target $(TRIPLE) -p rt-integration -- --test-threads $(TEST_THREADS); \
-	skipped=$$(wc -l < target/skipped); \
-	if [ "$$skipped" != 0 ]; then echo; echo "skipped:"; sort target/skipped | sed 's/^SKIP /  /'; fi; \
-	awk -v skipped="$$skipped" -v status="$$status" '/^test result:/ { passed += $$4; failed += $$6 } \
-		END { printf "\ntests: %d passed, %d failed, %d skipped: %s\n", passed - skipped, failed, skipped, \
-			status ? "FAILED" : "ok" }' target/test.log; \
-	exit $$status
+	@integration/run-tests $(TRIPLE) native
 
-# The same black-box tests on a stock kernel that has every controller in cgroup v2, nsdelegate and a shared /.
-test-vm: linker vm-tools
-	@mkdir -p $(VM_CACHE)
-	integration/vm/kernel $(VM_CACHE)
-	integration/vm/image $(VM_CACHE)
-	cargo build --target $(TRIPLE) -p rt -p rt-integration --bins
-	cargo test --no-run --target $(TRIPLE) -p rt-integration --tests 2>&1 | tee target/vm.built
-	integration/vm/tests $(VM_CACHE) target/vm "$$PWD/$(RT_DEV)" "$$PWD/$(PROBE)" \
-		$$(sed -n 's|^ *Executable tests/.*(\(.*\))$$|\1|p' target/vm.built | sed "s|^|$$PWD/|")
+test-vm: linker strace
+	@integration/run-tests $(TRIPLE) vm
 
 vm-tools: busybox
 	@command -v qemu-system-x86_64 >/dev/null && command -v cpio >/dev/null && command -v depmod >/dev/null \
