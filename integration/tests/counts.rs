@@ -82,9 +82,12 @@ fn one_run_is_few_system_calls() {
     }
     let sandbox = sandbox!();
     let bundle = sandbox.bundle("c").set("/process/args", vec!["/bin/true"]);
+    // The first container below a cgroup has the controllers handed down to it.
+    bundle.run().ok();
     let trace = trace(&sandbox, &["run", "--bundle", &path(&bundle), "c"]);
     println!("run: {} system calls", trace.total());
-    trace.at_most(355);
+    // With all controllers rt reads which of them are handed down; such a host has more paths to mask, too.
+    trace.at_most(if sandbox.has_controller("memory") { 370 } else { 355 });
     assert_eq!(trace.count("clone3"), 1, "{:#?}", trace.calls);
     for other in ["clone", "fork", "vfork"] {
         assert_eq!(trace.count(other), 0, "{other}: {:#?}", trace.calls);

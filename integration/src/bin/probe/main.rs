@@ -8,6 +8,7 @@
 
 mod facts;
 mod files;
+mod load;
 mod net;
 mod process;
 mod signals;
@@ -85,6 +86,13 @@ const SUBCOMMANDS: &[(&str, Subcommand, &str)] = &[
     ("oom", process::oom, "MEBIBYTES: allocate and touch"),
     ("hold", process::hold, "MEBIBYTES: allocate and touch, and keep until TERM"),
     ("spin", process::spin, "SECONDS: use a CPU"),
+    ("burn", load::burn, "SECONDS: use this much processor time"),
+    ("forks", load::forks, "N: this many waiting children, or as many as there may be and an errno"),
+    ("zombies", load::zombies, "N: children that end and are never waited for"),
+    ("fork-bomb", load::fork_bomb, "fork without end, and so does each child"),
+    ("disk", load::disk, "r|w PATH BLOCKS: 4 KiB each, around the page cache: the milliseconds it took"),
+    ("read", load::read, "PATH BLOCKS: 4 KiB each, through the page cache: how many there were"),
+    ("huge", load::huge, "PAGES: map and touch pages of 2 MB: ok or an errno"),
     ("help", help, "this list"),
 ];
 

@@ -57,7 +57,7 @@ pub fn exec(args: &[String]) -> Outcome {
 }
 
 /// Forks; true in the child. Nothing here has threads, so the child may do all that the parent may.
-fn fork() -> Result<bool, String> {
+pub fn fork() -> Result<bool, String> {
     let _ = io::stdout().flush();
     // SAFETY: this process has one thread.
     match unsafe { libc::fork() } {
