@@ -34,7 +34,25 @@ pub fn write(proc: BorrowedFd, path: &str, data: &[u8]) -> nix::Result<()> {
     }
 }
 
+/// A field of /proc/PID/stat by its number in proc_pid_stat(5), from the third on: the second is the command's name,
+/// which may hold anything, closing brackets too.
+pub fn stat_field(stat: &str, number: usize) -> Option<&str> {
+    stat[stat.rfind(')')? + 1..].split_ascii_whitespace().nth(number.checked_sub(3)?)
+}
+
 /// Reads a small file below `proc`.
 pub fn read(proc: BorrowedFd, path: &str) -> nix::Result<String> {
     read_text(openat2(proc, path, libc::O_RDONLY, 0, STAY)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::stat_field;
+
+    #[test]
+    fn fields_are_counted_after_the_name() {
+        let stat = "12 (a) R (b) S 1 12 12 0 -1";
+        assert_eq!((stat_field(stat, 3), stat_field(stat, 4), stat_field(stat, 8)), (Some("S"), Some("1"), Some("-1")));
+        assert_eq!((stat_field(stat, 2), stat_field(stat, 9), stat_field("", 3)), (None, None, None));
+    }
 }

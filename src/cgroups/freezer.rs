@@ -72,8 +72,8 @@ fn still_running(pids: &[i32]) -> Vec<i32> {
     pids.iter().copied().filter(|pid| matches!(state(*pid), Some('R' | 'D'))).collect()
 }
 
-/// The state letter of /proc/PID/stat (proc(5)). It follows the name, which may itself hold ")" and blanks.
+/// The state letter of /proc/PID/stat.
 fn state(pid: i32) -> Option<char> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(") ")?.1.chars().next()
+    crate::proc::stat_field(&stat, 3)?.chars().next()
 }

@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 pub use cgroup::{Cgroup, Oom, Record};
 pub use hierarchy::Hierarchy;
 pub use plan::{CgroupPlan, Request, plan, without};
+pub use remove::describe;
 pub use update::{UpdatePlan, UpdateRequest, plan as plan_update};
 
 /// Who makes the cgroup (`--cgroup-manager`).

@@ -128,7 +128,7 @@ pub(super) fn remove_parents(made: &[Made]) {
 }
 
 /// Processes by number and name: `12 (sh), 15 (sleep)`.
-pub(super) fn describe(pids: &[i32]) -> String {
+pub fn describe(pids: &[i32]) -> String {
     if pids.is_empty() {
         return "none seen".into();
     }

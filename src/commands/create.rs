@@ -142,7 +142,7 @@ fn furnish(
     match launch(&mut site) {
         Ok(init) => Ok(Launched { init, record: site.record, cgroup: site.cgroup, master: site.outlets.master }),
         Err(error) => {
-            destroy::unmake_cgroup(&app.log, site.cgroup);
+            destroy::unmake_cgroup(&app.log, &site.record, site.cgroup);
             Err(error)
         }
     }

@@ -18,7 +18,13 @@ use std::time::Duration;
 /// How long killed processes may take to be gone.
 const KILL_WAIT: Duration = Duration::from_secs(10);
 
+/// How long the init of a creator that died may take to notice and exit.
+const OWN_END: Duration = Duration::from_secs(2);
+
 /// Kills init and, where it does not take them along, all other processes of the container; waits until init is gone.
+///
+/// With a pid namespace of the container's own the kernel has killed the rest with init. Whoever is left in the cgroup
+/// came from elsewhere, and is not ours to kill.
 pub fn kill_all(record: &Record, init: Option<BorrowedFd>, cgroup: Option<&Cgroup>) -> Result<()> {
     if let Some(init) = init {
         match pidfd_send_signal(init, libc::SIGKILL) {
@@ -26,10 +32,8 @@ pub fn kill_all(record: &Record, init: Option<BorrowedFd>, cgroup: Option<&Cgrou
             Err(errno) => Err(errno).with_context(|| format!("cannot kill the init of container {}", record.id))?,
         }
     }
-    if let Some(cgroup) = cgroup.filter(|cgroup| cgroup.record().is_made())
-        && (init.is_none() || !record.own_pids)
-    {
-        cgroup.kill()?;
+    if !record.own_pids || record.init.is_none() {
+        kill_cgroup(record, cgroup)?;
     }
     let Some(init) = init else { return Ok(()) };
     let mut fds = [PollFd::new(init, PollFlags::POLLIN)];
@@ -39,6 +43,13 @@ pub fn kill_all(record: &Record, init: Option<BorrowedFd>, cgroup: Option<&Cgrou
         bail!("container init still running: pid {pid} has not died {} s after SIGKILL", KILL_WAIT.as_secs());
     }
     Ok(())
+}
+
+/// Kills all processes of the container's cgroup. False, and none is killed, where it has none that is certainly its
+/// own: one that existed before it, or one that was only planned when its maker died, and that another may have made.
+pub fn kill_cgroup(record: &Record, cgroup: Option<&Cgroup>) -> Result<bool> {
+    let own = |cgroup: &&Cgroup| record.cgroup.is_some() && cgroup.record().is_made();
+    cgroup.filter(own).map_or(Ok(false), |cgroup| cgroup.kill().map(|()| true))
 }
 
 /// The container's cgroup, if rt recorded one and it still exists.
@@ -55,8 +66,13 @@ pub fn open_cgroup(record: &Record) -> Result<Option<Cgroup>> {
 
 /// Removes all of a container whose init is dead: cgroup, directory, then the poststop hooks run.
 pub fn remove(log: &Log, dir: Directory, record: &Record, cgroup: Option<Cgroup>) -> Result<()> {
-    if let Some(cgroup) = cgroup {
-        cgroup.remove(KILL_WAIT)?;
+    if let Some(cgroup) = cgroup.as_ref().filter(|cgroup| !record.own_pids && !cgroup.record().is_made()) {
+        tell_who_stays(log, cgroup)?;
+    }
+    match cgroup.map(|cgroup| cgroup.remove(if record.cgroup.is_some() { KILL_WAIT } else { OWN_END })) {
+        // Its maker died before it was made; whoever lives there now has made it.
+        Some(Err(error)) if record.cgroup.is_none() => log.warn(&format!("{error:#}; it is another's, and stays")),
+        removed => removed.unwrap_or(Ok(()))?,
     }
     unmount(record)?;
     if let Some(rdt) = &record.rdt {
@@ -66,6 +82,17 @@ pub fn remove(log: &Log, dir: Directory, record: &Record, cgroup: Option<Cgroup>
     dir.remove()?;
     if let Some(config) = config {
         poststop(log, record, &config);
+    }
+    Ok(())
+}
+
+/// In a cgroup that existed before, the container's other processes cannot be told from anybody's.
+fn tell_who_stays(log: &Log, cgroup: &Cgroup) -> Result<()> {
+    let stay = cgroup.procs()?;
+    if !stay.is_empty() {
+        let path = cgroup.path().display();
+        let who = cgroups::describe(&stay);
+        log.warn(&format!("cgroup {path} existed before the container; processes in it are left alone: {who}"));
     }
     Ok(())
 }
@@ -113,11 +140,9 @@ pub fn unmake(log: &Log, plan: &Plan, dir: Directory) {
 }
 
 /// After a failed create: whatever still lives in the cgroup is killed, and the cgroup removed.
-pub fn unmake_cgroup(log: &Log, cgroup: Option<Cgroup>) {
+pub fn unmake_cgroup(log: &Log, record: &Record, cgroup: Option<Cgroup>) {
     let Some(cgroup) = cgroup else { return };
-    let made = cgroup.record().is_made();
-    let result = if made { cgroup.kill() } else { Ok(()) }.and_then(|()| cgroup.remove(KILL_WAIT));
-    if let Err(error) = result {
+    if let Err(error) = kill_cgroup(record, Some(&cgroup)).and_then(|_| cgroup.remove(KILL_WAIT)) {
         log.warn(&format!("{error:#}"));
     }
 }

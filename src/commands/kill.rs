@@ -16,24 +16,18 @@ pub fn run(app: &App, args: &KillArgs) -> Result<u8> {
     let dir = app.root.open(&args.id)?;
     let record = dir.record()?;
     let (status, init) = dir.status(&record, host.proc());
-    let cgroup = || destroy::open_cgroup(&record);
+    let kill_cgroup = || destroy::kill_cgroup(&record, destroy::open_cgroup(&record)?.as_ref());
     let Some(init) = init.filter(|_| status != Status::Creating) else {
         // A stopped init may have left processes behind that only share its cgroup.
-        if let (libc::SIGKILL, false, Some(cgroup)) = (signal, record.own_pids, cgroup()?)
-            && cgroup.record().is_made()
-        {
-            cgroup.kill()?;
+        if signal == libc::SIGKILL && !record.own_pids {
+            kill_cgroup()?;
         }
         if args.all {
             return Ok(0);
         }
         bail!("container not running: {} is {status}", args.id);
     };
-    if signal == libc::SIGKILL
-        && !record.own_pids
-        && let Some(cgroup) = cgroup()?.filter(|cgroup| cgroup.record().is_made())
-    {
-        cgroup.kill()?;
+    if signal == libc::SIGKILL && !record.own_pids && kill_cgroup()? {
         return Ok(0);
     }
     match pidfd_send_signal(init.as_fd(), signal) {

@@ -36,8 +36,8 @@ pub fn run(app: &App, args: &RunArgs) -> Result<u8> {
     }
     if !args.keep {
         let Made { dir, launched, .. } = made;
-        if let Some(cgroup) = launched.cgroup.as_ref().filter(|c| !launched.record.own_pids && c.record().is_made()) {
-            cgroup.kill()?;
+        if !launched.record.own_pids {
+            destroy::kill_cgroup(&launched.record, launched.cgroup.as_ref())?;
         }
         destroy::remove(&app.log, dir, &launched.record, launched.cgroup)?;
     }

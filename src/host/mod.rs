@@ -32,8 +32,7 @@ impl Host {
     /// field 33).
     pub fn ignored_signals(&self) -> u64 {
         let stat = crate::proc::read(self.proc(), "self/stat").unwrap_or_default();
-        let after_name = stat.rfind(')').map_or("", |end| &stat[end + 1..]);
-        after_name.split_whitespace().nth(30).and_then(|mask| mask.parse().ok()).unwrap_or(u64::MAX)
+        crate::proc::stat_field(&stat, 33).and_then(|mask| mask.parse().ok()).unwrap_or(u64::MAX)
     }
 
     /// Whether we live in a user namespace other than the host's first one.

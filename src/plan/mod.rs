@@ -216,6 +216,12 @@ fn delegate_to(spec: &Spec, namespaces: &NamespacePlan) -> Option<u32> {
         cgroup && !read_only && mount.destination() == std::path::Path::new("/sys/fs/cgroup")
     });
     let uid = spec.process().as_ref().map_or(0, |process| process.user().uid());
-    let alone = writable && namespaces.makes(namespaces::CGROUP) && namespaces.has(namespaces::USER);
-    alone.then(|| namespaces.host_id(&namespaces.uid_map, uid)).flatten()
+    if !writable || !namespaces.makes(namespaces::CGROUP) {
+        return None;
+    }
+    match namespaces.has(namespaces::USER) {
+        true => namespaces.host_id(&namespaces.uid_map, uid),
+        // Root's it is already.
+        false => (uid != 0).then_some(uid),
+    }
 }

@@ -61,9 +61,7 @@ fn boot_id(proc: BorrowedFd) -> nix::Result<String> {
 
 fn start_time(pid: Pid, proc: BorrowedFd) -> Option<u64> {
     let stat = crate::proc::read(proc, &format!("{pid}/stat")).ok()?;
-    // The command's name may hold anything, closing brackets too.
-    let after_name = &stat[stat.rfind(')')? + 1..];
-    after_name.split_whitespace().nth(19)?.parse().ok()
+    crate::proc::stat_field(&stat, 22)?.parse().ok()
 }
 
 #[cfg(test)]
