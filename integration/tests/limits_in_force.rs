@@ -134,6 +134,21 @@ fn memory_max_kills() {
     bundle.delete_force().ok();
 }
 
+/// What rt's own init needs inside the limit is little; where it is too much, the error says what to raise.
+#[test]
+fn a_start_within_little_memory() {
+    let sandbox = sandbox!();
+    needs!(sandbox, "memory");
+    let run = |limit: i64| {
+        let memory = json!({ "memory": { "limit": limit, "swap": limit } });
+        with(&sandbox, "c", memory).set("/process/args", vec!["/bin/true"]).run()
+    };
+    run(MIB / 2).ok();
+    let out = run(4096);
+    assert!(out.stderr().contains("memory.max=4096"), "{}", out.report());
+    assert!(!out.status.success() && !sandbox.cgroup_dir("c").exists(), "{}", out.report());
+}
+
 /// Beyond `memory.high` the page cache is given back: more is read than may be kept.
 #[test]
 fn memory_high_reclaims() {

@@ -157,7 +157,7 @@ impl<'a> Runtime<'a> {
         [&[self.path.as_path(), Path::new("--root"), self.root.as_path()], words].concat()
     }
 
-    fn call(&self, words: &[&Path]) -> Call {
+    pub fn call(&self, words: &[&Path]) -> Call {
         Call::new(self.words(words))
     }
 

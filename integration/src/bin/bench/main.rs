@@ -3,10 +3,12 @@
 //! All contenders take turns in every round, so that whatever disturbs the machine disturbs all of them. Medians are
 //! compared; the minimum says how quiet it was. Nothing is asserted: times belong to the machine.
 //!
-//! `bench [ROUNDS]`, 60 without. The work is done in a mount namespace of its own, with a pure cgroup2 hierarchy and
+//! `bench [ROUNDS]`, 60 without; 0 for what is no matter of time alone. The work is done in a mount namespace of its own, with a pure cgroup2 hierarchy and
 //! a tmpfs on /run; the sandbox complains if anything is left.
 
 mod contenders;
+mod lowest;
+mod scale;
 mod table;
 mod timer;
 
@@ -29,13 +31,19 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let steady = timer::steady();
     let shapes = Shapes::make(&sandbox);
     let floor = Floor::new(&sandbox, &shapes);
     let runtimes = Runtime::all(&sandbox, &shapes);
     for runtime in &runtimes {
         println!("{:<8} {}", runtime.name, runtime.version());
     }
+    if sandbox.has_controller("memory") {
+        lowest::print(&sandbox, &runtimes);
+    }
+    if rounds == 0 {
+        return ExitCode::SUCCESS;
+    }
+    let steady = timer::steady();
     println!("{rounds} rounds{}", if steady { "" } else { "; without real-time priority, which would steady them" });
     let mut table = Table::default();
     let mut timer = Timer::new();
@@ -57,6 +65,7 @@ fn main() -> ExitCode {
         let size = std::fs::metadata(&runtime.path).map_or(0, |meta| meta.len());
         println!("{:<26} {:>6} kB {:>9} kB", runtime.name, runtime.peak_rss(&floor), size / 1000);
     }
+    scale::print(&sandbox, &runtimes[0]);
     if !rt_bin().components().any(|part| part.as_os_str() == "release") {
         println!("\nThis is not a release build of rt: its numbers mean little.");
     }
