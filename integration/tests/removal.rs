@@ -142,16 +142,22 @@ fn a_planned_one_that_another_made() {
     second.delete_force().ok();
 }
 
-/// Below a threaded cgroup one is born invalid.
+/// Below a threaded cgroup one is born invalid: it becomes threaded, too, which rules out the controllers of domains.
 #[test]
 fn a_threaded_parent() {
     let sandbox = sandbox!();
     let threaded = sandbox.cgroup_dir("threaded");
     fs::create_dir(&threaded).expect("a cgroup");
     fs::write(threaded.join("cgroup.type"), "threaded").expect("cgroup.type");
-    let bundle = sandbox.bundle("c").set("/linux/cgroupsPath", format!("{}/threaded/c", sandbox.cgroup()));
-    let out = bundle.run().expect(1).fails_with("threaded");
-    assert!(!threaded.join("c").exists(), "{}", out.report());
+    let bundle = || sandbox.bundle("c").set("/linux/cgroupsPath", format!("{}/threaded/c", sandbox.cgroup()));
+    if sandbox.has_controller("cpu") {
+        bundle().run().ok();
+        let limited = bundle().set("/linux/resources/memory/limit", 1 << 26);
+        limited.run().expect(1).fails_with("linux.resources.memory.limit: cgroup /");
+    } else {
+        bundle().run().expect(1).fails_with("is of type \"domain invalid\" and cannot take a process");
+    }
+    assert!(!threaded.join("c").exists());
     fs::remove_dir(&threaded).expect("nobody is left");
 }
 
@@ -196,4 +202,48 @@ fn the_owner_of_a_delegated_one() {
         let shared = delegated(sandbox, "c").without_namespace("cgroup").set("/process/user/uid", 7);
         assert_eq!(owners("c", shared), []);
     });
+}
+
+/// rt inside a container of rt: the inner one's cgroup is below the outer one's, and both are gone afterwards.
+#[test]
+fn a_container_in_a_container() {
+    let sandbox = sandbox!();
+    // Without a namespace of its own the inner one sees itself as the outer one sees it.
+    let inner = sandbox.bundle("inner").set("/linux/cgroupsPath", "/below/inner").without_namespace("cgroup");
+    let inner = inner.args(["cat", "/proc/self/cgroup"]);
+    inner.write();
+    let caps = capabilities();
+    let call = ["exec", "/bin/rt", "--root", "/run/rt", "run", "--bundle", "/run/inner", "inner"];
+    let outer = delegated(&sandbox, "outer")
+        .set("/process/capabilities", json!({ "bounding": caps, "permitted": caps, "effective": caps }))
+        .set("/linux/maskedPaths", json!([]))
+        .set("/linux/readonlyPaths", json!([]))
+        .set("/linux/resources/devices", json!([{ "allow": true, "access": "rwm" }]))
+        .mount("/run", "tmpfs", "tmpfs", &["mode=755"])
+        .mount("/run/inner", "bind", inner.dir.to_str().expect("UTF-8"), &["rbind"])
+        .plant("/bin/rt", "")
+        .mount("/bin/rt", "bind", rt_integration::rt_bin().to_str().expect("UTF-8"), &["rbind"])
+        .args(call);
+    let out = outer.run().ok();
+    assert!(out.lines().contains(&"0::/below/inner".to_owned()), "{}", out.report());
+    assert!(!sandbox.cgroup_dir("outer").exists());
+}
+
+/// Those that rt needs.
+fn capabilities() -> Vec<String> {
+    const NEEDED: [&str; 12] = [
+        "CHOWN",
+        "DAC_OVERRIDE",
+        "FOWNER",
+        "KILL",
+        "MKNOD",
+        "NET_ADMIN",
+        "SETFCAP",
+        "SETGID",
+        "SETPCAP",
+        "SETUID",
+        "SYS_ADMIN",
+        "SYS_CHROOT",
+    ];
+    NEEDED.iter().map(|name| format!("CAP_{name}")).collect()
 }
