@@ -125,6 +125,31 @@ fn a_life_is_few_system_calls() {
     }
 }
 
+/// What a command does beside a hundred containers is what it does beside one; `list` looks at each once.
+#[test]
+fn many_containers_cost_list_alone() {
+    if let Some(why) = no_strace() {
+        skip!("{why}");
+    }
+    let sandbox = sandbox!();
+    let create = |id: &str| {
+        // They share a rootfs; the configuration is kept at create.
+        let bundle = sandbox.bundle("c").set("/linux/cgroupsPath", format!("{}/{id}", sandbox.cgroup()));
+        let bundle = bundle.args(["pause"]);
+        bundle.write();
+        sandbox.rt(["create", "--bundle", bundle.dir.to_str().expect("UTF-8"), id]).ok();
+    };
+    let totals = || [&["state", "c0"][..], &["list"]].map(|words| trace(&sandbox, words).total());
+    create("c0");
+    let [state, list] = totals();
+    (1..100).for_each(|number| create(&format!("c{number}")));
+    let [state_of_many, list_of_many] = totals();
+    println!("state: {state}, then {state_of_many} system calls; list: {list}, then {list_of_many}");
+    assert_eq!(state_of_many, state);
+    assert!(list_of_many - list <= 99 * 20, "{} system calls for 99 more", list_of_many - list);
+    (0..100).for_each(|number| drop(sandbox.rt(["delete", "--force", &format!("c{number}")]).ok()));
+}
+
 #[test]
 fn peak_memory() {
     let sandbox = sandbox!();

@@ -3,9 +3,9 @@
 use super::{App, print};
 use crate::cli::{ListArgs, ListFormat};
 use crate::host::Host;
-use crate::state::Record;
 use anyhow::{Context, Result};
 use nix::unistd::{Uid, User};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 #[inline(never)]
@@ -27,7 +27,9 @@ pub fn run(app: &App, args: &ListArgs) -> Result<u8> {
             Err(error) => eprintln!("load container {id}: {error:#}"),
         }
     }
-    let told: Vec<_> = found.iter().map(|(status, record)| record.told(*status, owner(record))).collect();
+    let mut owners = BTreeMap::new();
+    let mut owner = |uid: u32| owners.entry(uid).or_insert_with(|| name_of(uid)).clone();
+    let told: Vec<_> = found.iter().map(|(status, record)| record.told(*status, owner(record.owner))).collect();
     match args.format {
         // As Go prints an empty list; callers know it.
         ListFormat::Json if told.is_empty() => print("null\n"),
@@ -45,9 +47,9 @@ pub fn run(app: &App, args: &ListArgs) -> Result<u8> {
     }
 }
 
-fn owner(record: &Record) -> String {
-    let user = User::from_uid(Uid::from_raw(record.owner)).ok().flatten();
-    user.map_or_else(|| format!("#{}", record.owner), |user| user.name)
+fn name_of(uid: u32) -> String {
+    let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
+    user.map_or_else(|| format!("#{uid}"), |user| user.name)
 }
 
 /// Columns at least 12 wide, with three blanks between, as runc's.

@@ -6,6 +6,7 @@ use nix::sys::stat::fstat;
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::OnceLock;
 
 /// A process of this boot, told apart from any later one with the same pid.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +33,7 @@ impl Identity {
     /// The identity of this process.
     pub fn own(proc: BorrowedFd) -> nix::Result<Identity> {
         let pid = nix::unistd::getpid();
-        Identity::in_boot(boot_id(proc)?, pid, pidfd_open(pid)?.as_fd(), proc)
+        Identity::in_boot(boot_id(proc)?.to_owned(), pid, pidfd_open(pid)?.as_fd(), proc)
     }
 
     /// A handle of the process, if it still lives; a zombie does not.
@@ -55,8 +56,14 @@ fn inode(pidfd: BorrowedFd) -> nix::Result<Option<u64>> {
     }
 }
 
-fn boot_id(proc: BorrowedFd) -> nix::Result<String> {
-    Ok(crate::proc::read(proc, "sys/kernel/random/boot_id")?.trim_end().to_owned())
+/// Read once: it is the same for every container.
+fn boot_id(proc: BorrowedFd) -> nix::Result<&'static str> {
+    static READ: OnceLock<String> = OnceLock::new();
+    if let Some(id) = READ.get() {
+        return Ok(id);
+    }
+    let text = crate::proc::read(proc, "sys/kernel/random/boot_id")?;
+    Ok(READ.get_or_init(|| text.trim_end().to_owned()))
 }
 
 fn start_time(pid: Pid, proc: BorrowedFd) -> Option<u64> {
