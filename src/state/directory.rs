@@ -100,17 +100,15 @@ impl Root {
     /// The directory of a container, if there is one.
     pub fn find(&self, id: &str) -> Result<Option<Directory>> {
         crate::spec::ids::check(id)?;
-        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        match crate::sys::fs::open(&self.path, flags) {
-            Ok(root) => Ok(self.open_in(root.as_fd(), id)?),
-            Err(Errno::ENOENT) => Ok(None),
-            Err(errno) => Err(errno).during(STAGE, || format!("--root {}", self.path.display()))?,
-        }
+        Ok(self.opened(id, crate::sys::fs::open(&self.path.join(id), Directory::OPEN))?)
     }
 
     fn open_in(&self, root: BorrowedFd, id: &str) -> Result<Option<Directory>, Fault> {
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        match openat(root, id, flags, Mode::empty()) {
+        self.opened(id, openat(root, id, Directory::OPEN, Mode::empty()))
+    }
+
+    fn opened(&self, id: &str, result: nix::Result<OwnedFd>) -> Result<Option<Directory>, Fault> {
+        match result {
             Ok(fd) => Ok(Some(Directory { fd, path: self.path.join(id), id: id.to_owned() })),
             Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Ok(None),
             Err(errno) => {
@@ -129,6 +127,8 @@ pub struct Directory {
 }
 
 impl Directory {
+    const OPEN: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
+
     /// Locks it against other commands; the lock ends with the fd.
     pub fn lock(&self) -> Result<()> {
         match crate::sys::fs::lock(&self.fd, LOCK_WAIT)

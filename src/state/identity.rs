@@ -50,10 +50,16 @@ impl Identity {
 }
 
 fn inode(pidfd: BorrowedFd) -> nix::Result<Option<u64>> {
-    match filesystem_magic(pidfd)? {
-        PID_FS_MAGIC => Ok(Some(fstat(pidfd)?.st_ino)),
-        _ => Ok(None),
-    }
+    /// One kernel has one kind of pidfd.
+    static PID_FS: OnceLock<bool> = OnceLock::new();
+    let pid_fs = match PID_FS.get() {
+        Some(known) => *known,
+        None => {
+            let found = filesystem_magic(pidfd)? == PID_FS_MAGIC;
+            *PID_FS.get_or_init(|| found)
+        }
+    };
+    if pid_fs { Ok(Some(fstat(pidfd)?.st_ino)) } else { Ok(None) }
 }
 
 /// Read once: it is the same for every container.

@@ -34,7 +34,9 @@ pub fn print(sandbox: &Sandbox, rt: &Runtime) {
     let mut living = 0;
     for population in POPULATIONS {
         while living < population {
-            create(&mut timer, &format!("n{living}"));
+            let id = format!("n{living}");
+            create(&mut timer, &id);
+            call(&mut timer, &["start", &id]);
             living += 1;
         }
         let mut taken = [const { Vec::new() }; 4];
