@@ -106,6 +106,7 @@ test-vm: linker vm-tools
 	@mkdir -p $(VM_CACHE)
 	integration/vm/kernel $(VM_CACHE)
 	integration/vm/image $(VM_CACHE)
+	integration/vm/full $(VM_CACHE)
 	cargo build --target $(TRIPLE) -p rt -p rt-integration --bins
 	cargo test --no-run --target $(TRIPLE) -p rt-integration --tests 2>&1 | tee target/vm.built
 	integration/vm/tests $(VM_CACHE) target/vm "$$PWD/$(RT_DEV)" "$$PWD/$(PROBE)" \
@@ -113,7 +114,8 @@ test-vm: linker vm-tools
 
 vm-tools: busybox
 	@command -v qemu-system-x86_64 >/dev/null && command -v cpio >/dev/null && command -v depmod >/dev/null \
-		|| $(call apt,qemu-system-x86 cpio kmod xz-utils zstd,the virtual machine)
+		&& command -v mmdebstrap >/dev/null && command -v mke2fs >/dev/null \
+		|| $(call apt,qemu-system-x86 cpio kmod xz-utils zstd mmdebstrap e2fsprogs,the virtual machine)
 
 lint:
 	cargo fmt --all --check
