@@ -95,8 +95,8 @@ test-vm: linker strace
 	@integration/run-tests $(TRIPLE) vm
 
 vm-tools: busybox
-	@(for tool in qemu-system-x86_64 cpio depmod xz zstd ip; do command -v $$tool >/dev/null || exit 1; done) \
-		|| $(call apt,qemu-system-x86 cpio kmod xz-utils zstd iproute2,the virtual machine)
+	@(for tool in qemu-system-x86_64 cpio depmod xz zstd ip mmdebstrap mke2fs; do command -v $$tool >/dev/null || exit 1; done) \
+		|| $(call apt,qemu-system-x86 cpio kmod xz-utils zstd iproute2 mmdebstrap e2fsprogs,the virtual machine)
 
 lint:
 	cargo fmt --all --check

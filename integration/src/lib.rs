@@ -31,7 +31,7 @@ pub use bundle::Bundle;
 pub use descriptors::{close, pass};
 pub use host::{HostMount, both, snapshot};
 pub use outcome::{Outcome, Running, wait_text};
-pub use sandbox::Sandbox;
+pub use sandbox::{Sandbox, systemd_runs};
 pub use skip::report as report_skip;
 pub use spec::{default_spec, set};
 

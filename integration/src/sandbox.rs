@@ -52,7 +52,9 @@ impl Sandbox {
         let root = Path::new("/");
         sys::mount("none", root, "", libc::MS_REC | libc::MS_PRIVATE, "").map_err(what("private mounts"))?;
         mount_cgroups().map_err(what("a cgroup2 hierarchy"))?;
+        let kept = open_kept();
         sys::mount("run", Path::new("/run"), "tmpfs", 0, "mode=755").map_err(what("a tmpfs on /run"))?;
+        bind_kept(&kept).map_err(what("systemd's directories"))?;
         let dir = PathBuf::from("/run/t");
         fs::create_dir(&dir).map_err(what("the scratch directory"))?;
         sys::mount("scratch", &dir, "tmpfs", 0, "mode=755").map_err(what("the scratch tmpfs"))?;
@@ -159,6 +161,30 @@ impl Sandbox {
         self.calls.set(self.calls.get() + 1);
         Running::start(command, self.dir.join(format!("call-{}", self.calls.get())))
     }
+}
+
+/// Where a host's systemd is reached: the only part of its /run that a sandbox keeps.
+fn open_kept() -> Vec<(&'static str, fs::File)> {
+    let open = |dir| Some((dir, fs::File::open(dir).ok()?));
+    if !systemd_runs() {
+        return Vec::new();
+    }
+    ["/run/systemd", "/run/dbus", "/run/user"].into_iter().filter_map(open).collect()
+}
+
+fn bind_kept(kept: &[(&str, fs::File)]) -> std::io::Result<()> {
+    use std::os::fd::AsRawFd;
+    for (dir, file) in kept {
+        fs::create_dir(dir)?;
+        let source = format!("/proc/thread-self/fd/{}", file.as_raw_fd());
+        sys::mount(&source, Path::new(dir), "", libc::MS_BIND | libc::MS_REC, "")?;
+    }
+    Ok(())
+}
+
+/// sd_booted(3).
+pub fn systemd_runs() -> bool {
+    Path::new("/run/systemd/system").is_dir()
 }
 
 /// Replaces whatever cgroup hierarchies there are by the second version alone; the namespace is the test's own.

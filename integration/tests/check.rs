@@ -302,7 +302,7 @@ fn codes_of_the_caller() {
     let mut call = sandbox.command(["--systemd-cgroup", "check", "--json", "-b"]);
     call.arg(&bundle.dir);
     let out = sandbox.finish(call).expect(1);
-    assert!(out.stdout().contains("\"cgroup-manager-unavailable\""), "{}", out.report());
+    assert!(out.stdout().contains("\"cgroup-path-invalid\""), "{}", out.report());
 }
 
 #[test]

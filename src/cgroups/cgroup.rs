@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use super::files;
 use super::hierarchy::Hierarchy;
+use super::scope::Opening;
+use super::systemd::Unit;
 use super::tree::{self, Visit};
 
 /// A cgroup, held open.
@@ -19,6 +21,8 @@ use super::tree::{self, Visit};
 pub struct Cgroup {
     pub(super) dir: OwnedFd,
     pub(super) record: Record,
+    /// While a scope has no process of the container yet.
+    pub(super) opening: Option<Opening>,
 }
 
 /// What finds a cgroup again, and says what may be done to it. Kept in the container's state.
@@ -34,6 +38,9 @@ pub struct Record {
     /// The id of the device program on a cgroup that existed: delete takes it off again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<u32>,
+    /// The unit of systemd that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<Unit>,
 }
 
 /// One directory that rt made.
@@ -57,7 +64,7 @@ impl Record {
         let made: Vec<Made> =
             planned.iter().filter_map(|path| Some(Made { path: path.clone(), inode: inode(path)? })).collect();
         let last = made.last().filter(|made| Some(&made.path) == planned.last())?.clone();
-        Some(Record { path: last.path, inode: last.inode, made, program: None })
+        Some(Record { path: last.path, inode: last.inode, made, program: None, unit: None })
     }
 
     /// True when nothing in the cgroup runs because it, or a cgroup above it, was told to freeze.
@@ -118,7 +125,7 @@ impl Cgroup {
             Err(errno) => return Err(errno).with_context(failed),
         };
         let inode = fstat(&dir).with_context(failed)?.st_ino;
-        Ok((inode == record.inode).then(|| Cgroup { dir, record: record.clone() }))
+        Ok((inode == record.inode).then(|| Cgroup { dir, record: record.clone(), opening: None }))
     }
 
     /// The cgroup a process is in, somebody else's as far as removing and killing go. For an exec into a container whose
@@ -130,8 +137,8 @@ impl Cgroup {
         let failed = || format!("cannot open cgroup {}", path.display());
         let dir = open_directory(&path).with_context(failed)?;
         let inode = fstat(&dir).with_context(failed)?.st_ino;
-        let record = Record { path, inode, made: Vec::new(), program: None };
-        Ok(Cgroup { dir, record })
+        let record = Record { path, inode, made: Vec::new(), program: None, unit: None };
+        Ok(Cgroup { dir, record, opening: None })
     }
 
     /// The directory, open for reading: good for CLONE_INTO_CGROUP and for device programs.
@@ -267,7 +274,7 @@ mod tests {
 
     fn record(made: &[(&str, u64)]) -> Record {
         let made = made.iter().map(|(path, inode)| Made { path: path.into(), inode: *inode }).collect();
-        Record { path: "/sys/fs/cgroup/a/b".into(), inode: 7, made, program: None }
+        Record { path: "/sys/fs/cgroup/a/b".into(), inode: 7, made, program: None, unit: None }
     }
 
     #[test]

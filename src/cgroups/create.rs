@@ -13,7 +13,7 @@ use nix::unistd::{Uid, UnlinkatFlags, fchownat, unlinkat};
 use super::cgroup::{Cgroup, Made, Record};
 use super::devices::Program;
 use super::remove::remove_parents;
-use super::{CgroupPlan, Hierarchy, Manager, Missing, Write, controllers, files};
+use super::{CgroupPlan, Hierarchy, Manager, Missing, Write, controllers, files, scope};
 use crate::sys::bpf;
 
 /// What `bpftool prog` shows, and by which an update finds the program again.
@@ -32,6 +32,9 @@ impl Cgroup {
     pub fn create(hierarchy: &Hierarchy, plan: &CgroupPlan, tolerate_denied: bool) -> Result<Option<Cgroup>> {
         if plan.manager == Manager::Disabled {
             return Ok(None);
+        }
+        if let Some(unit) = &plan.unit {
+            return scope::create(hierarchy, plan, unit).map(Some);
         }
         let made = match make(hierarchy, &plan.path) {
             Ok(made) => made,
@@ -56,8 +59,12 @@ impl Cgroup {
     }
 
     /// Which directories [`Cgroup::create`] will have to make, absolute and outermost first: kept on disk before they
-    /// are made, so that a maker who is killed in between leaves nothing unknown.
+    /// are made, so that a maker who is killed in between leaves nothing unknown. A scope needs no such note: it ends
+    /// with its last process, and so with its maker.
     pub fn missing(hierarchy: &Hierarchy, plan: &CgroupPlan) -> Vec<PathBuf> {
+        if plan.unit.is_some() {
+            return Vec::new();
+        }
         let absent = |path: &&Path| fstatat(&hierarchy.root, *path, AtFlags::AT_SYMLINK_NOFOLLOW) == Err(Errno::ENOENT);
         let levels = plan.path.ancestors().filter(|level| !level.as_os_str().is_empty());
         let mut missing: Vec<PathBuf> = levels.take_while(absent).map(|level| hierarchy.mount.join(level)).collect();
@@ -118,7 +125,11 @@ fn undo(hierarchy: &Hierarchy, made: &[PathBuf]) {
     }
 }
 
-fn open_made(hierarchy: &Hierarchy, path: &Path, made: Vec<PathBuf>) -> Result<Cgroup, (Errno, Vec<PathBuf>)> {
+pub(super) fn open_made(
+    hierarchy: &Hierarchy,
+    path: &Path,
+    made: Vec<PathBuf>,
+) -> Result<Cgroup, (Errno, Vec<PathBuf>)> {
     let open = || -> Result<(OwnedFd, u64, Vec<Made>), Errno> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let dir = openat(&hierarchy.root, path, flags, Mode::empty())?;
@@ -133,14 +144,14 @@ fn open_made(hierarchy: &Hierarchy, path: &Path, made: Vec<PathBuf>) -> Result<C
     };
     match open() {
         Ok((dir, inode, made)) => {
-            let record = Record { path: hierarchy.mount.join(path), inode, made, program: None };
-            Ok(Cgroup { dir, record })
+            let record = Record { path: hierarchy.mount.join(path), inode, made, program: None, unit: None };
+            Ok(Cgroup { dir, record, opening: None })
         }
         Err(errno) => Err((errno, made)),
     }
 }
 
-fn furnish(cgroup: &mut Cgroup, hierarchy: &Hierarchy, plan: &CgroupPlan) -> Result<()> {
+pub(super) fn furnish(cgroup: &mut Cgroup, hierarchy: &Hierarchy, plan: &CgroupPlan) -> Result<()> {
     if !cgroup.record.is_made() {
         let processes = cgroup.procs()?.len();
         ensure!(processes == 0, "container's cgroup is not empty: {processes} process(es) found");
@@ -149,7 +160,8 @@ fn furnish(cgroup: &mut Cgroup, hierarchy: &Hierarchy, plan: &CgroupPlan) -> Res
             bail!("container's cgroup unexpectedly frozen: cgroup {} above it is", above.display());
         }
     }
-    controllers::enable(hierarchy, &plan.path, &cgroup.dir, &plan.controllers)?;
+    let path = cgroup.path().strip_prefix(&hierarchy.mount).unwrap_or(&plan.path);
+    controllers::enable(hierarchy, path, &cgroup.dir, &plan.controllers)?;
     apply(cgroup, &plan.writes)?;
     if let Some(owner) = plan.owner {
         hand_over(cgroup, owner)?;

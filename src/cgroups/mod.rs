@@ -19,6 +19,8 @@ mod plan;
 mod remove;
 pub mod resctrl;
 mod resources;
+mod scope;
+mod systemd;
 mod tree;
 mod update;
 

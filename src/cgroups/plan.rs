@@ -1,5 +1,6 @@
 //! What is to be done, decided without looking: where the cgroup is and what is written there.
 
+use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Result, ensure};
@@ -7,6 +8,7 @@ use oci_spec::runtime::LinuxResources;
 
 use super::controllers::{Asked, Controllers};
 use super::devices::Program;
+use super::systemd::{UnitPlan, asked_by};
 use super::{Manager, Write, resources};
 use crate::spec::{Code, Finding, Findings, at};
 
@@ -28,6 +30,8 @@ pub struct Request<'a> {
     /// rt is privileged in the initial user namespace. From anybody else the kernel takes no device program, and the
     /// device rules are left out (engines always send deny-all).
     pub may_load_programs: bool,
+    /// Some of them are properties of a systemd unit.
+    pub annotations: Option<&'a HashMap<String, String>>,
 }
 
 impl Request<'_> {
@@ -41,7 +45,7 @@ impl Request<'_> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CgroupPlan {
     pub manager: Manager,
-    /// Relative to the hierarchy's mount, without "." and ".."; empty when disabled.
+    /// Relative to the hierarchy's mount (for systemd, to its manager's cgroup), without "." and ".."; empty when disabled.
     pub path: PathBuf,
     /// In the order they are written.
     pub writes: Vec<Write>,
@@ -51,6 +55,8 @@ pub struct CgroupPlan {
     pub devices: Option<Program>,
     /// Hand the cgroup to this host uid.
     pub owner: Option<u32>,
+    /// The unit that systemd makes it for.
+    pub unit: Option<UnitPlan>,
     /// What is of interest to whoever debugs. One line each.
     pub notes: Vec<String>,
 }
@@ -72,24 +78,30 @@ pub fn plan(request: &Request, findings: &mut Findings) -> CgroupPlan {
         controllers: Vec::new(),
         devices: None,
         owner: request.owner,
+        unit: None,
         notes: Vec::new(),
     };
     match request.manager {
         Manager::Cgroupfs => plan.path = findings.keep(Code::CgroupPath, place(request)).unwrap_or_default(),
-        Manager::Systemd => {
-            let phrase = format!(
-                "the systemd cgroup manager is not available in this version: use --cgroup-manager cgroupfs \
-                 and a linux.cgroupsPath such as /system.slice/{}",
-                request.id
-            );
-            findings.add(Finding::phrase(Code::CgroupManager, at("linux.cgroupsPath"), phrase));
-        }
+        // Below, since its properties are made of the writes.
+        Manager::Systemd => {}
         Manager::Disabled => return plan,
     }
     if let Some(resources) = request.resources {
         plan.writes = resources::writes(resources, findings);
     }
     plan.controllers = asked(&plan.writes);
+    if request.manager == Manager::Systemd {
+        // Who may not load programs is an ordinary user, whose units are his own manager's affair.
+        let user = !request.may_load_programs;
+        let unit = UnitPlan::new(request.cgroups_path, request.id, user, &plan.writes);
+        plan.unit = findings.keep(Code::CgroupPath, unit);
+        let asked = findings.keep(Code::Invalid, asked_by(request.annotations)).unwrap_or_default();
+        if let Some(unit) = &mut plan.unit {
+            unit.properties.extend(asked);
+            plan.path = unit.name.path();
+        }
+    }
     if request.may_load_programs {
         let rules = request.resources.and_then(|resources| resources.devices().as_deref());
         plan.devices = findings.keep(Code::DeviceRule, Program::new(rules.unwrap_or_default())).flatten();
@@ -174,6 +186,7 @@ mod tests {
             own: Path::new(own),
             owner: None,
             may_load_programs: true,
+            annotations: None,
         }
     }
 
@@ -244,8 +257,11 @@ mod tests {
 
     #[test]
     fn managers() {
-        let text = plan(&Request { manager: Manager::Systemd, ..request(None, "/") }).unwrap_err().to_string();
-        assert!(text.contains("--cgroup-manager cgroupfs"), "{text}");
+        let wrong = Request { manager: Manager::Systemd, ..request(Some("/a"), "/") };
+        let text = plan(&wrong).unwrap_err().to_string();
+        assert!(text.contains("slice:prefix:name"), "{text}");
+        let (systemd, _) = plan(&Request { manager: Manager::Systemd, ..request(Some("a.slice:b:c"), "/") }).unwrap();
+        assert_eq!(systemd.path, Path::new("a.slice/b-c.scope"));
     }
 
     #[test]

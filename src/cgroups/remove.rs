@@ -13,8 +13,12 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 use super::Cgroup;
 use super::cgroup::Made;
 use super::events::Events;
+use super::systemd::Unit;
 use super::tree::{self, Visit};
 use crate::sys::bpf;
+
+/// How long what was killed may take to be gone.
+pub(super) const LIMIT: Duration = Duration::from_secs(10);
 
 /// Names in an error: enough to act on, and still one line.
 const NAMED: usize = 8;
@@ -24,7 +28,30 @@ impl Cgroup {
     /// for the last process to be gone, `limit` at most; the error then names what remains.
     ///
     /// Of a cgroup that existed before, only rt's device program is taken off.
-    pub fn remove(self, limit: Duration) -> Result<()> {
+    pub fn remove(mut self, limit: Duration) -> Result<()> {
+        self.opening = None;
+        if let Some(unit) = self.record.unit.take() {
+            self.leave_to(&unit, limit)?;
+        }
+        self.remove_directories(limit)
+    }
+
+    /// systemd removes the cgroup of a unit itself, and should: it does not hear of the end of one that somebody else has
+    /// removed. Where it cannot be asked, what is left is removed as without it.
+    fn leave_to(&self, unit: &Unit, limit: Duration) -> Result<()> {
+        let empty = match Events::open(&self.dir) {
+            Ok(events) => events.wait("populated", 0, Instant::now() + limit).with_context(|| self.failed("remove"))?,
+            Err(_) => true,
+        };
+        if !empty {
+            bail!("{} within {limit:?}: {}", self.failed("remove"), self.remains());
+        }
+        self.remove_below()?;
+        let _ = unit.stop();
+        Ok(())
+    }
+
+    fn remove_directories(self, limit: Duration) -> Result<()> {
         if !self.record.is_made() {
             self.detach_program();
             remove_parents(&self.record.made);

@@ -145,6 +145,7 @@ impl Cgroup {
             if let Some(high) = high {
                 let _ = files::write_at(&self.dir, Path::new("memory.high"), &high);
             }
+            self.tell_unit(&plan.writes)?;
             Ok(program)
         });
         match result {

@@ -51,6 +51,9 @@ fn judge_values(app: &App, host: &Host, config: &Config, findings: &mut Findings
     if let (Some(hierarchy), Some(cgroup), false) = (&hierarchy, &plan.cgroup, app.rootless(host)) {
         findings.keep(Code::Controller, cgroup.could_be_limited(hierarchy));
     }
+    if let Some(unit) = plan.cgroup.as_ref().and_then(|cgroup| cgroup.unit.as_ref()) {
+        findings.keep(Code::CgroupManager, unit.could_be_started());
+    }
     Ok(())
 }
 

@@ -61,7 +61,7 @@ fn linux() -> Value {
     json!({
         "namespaces": sorted(namespaces::KINDS.iter().map(|kind| kind.name).collect()),
         "capabilities": capabilities.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "cgroup": {"v1": false, "v2": true, "systemd": false, "systemdUser": false, "rdma": true},
+        "cgroup": {"v1": false, "v2": true, "systemd": true, "systemdUser": true, "rdma": true},
         "seccomp": {
             "enabled": true,
             "actions": seccomp::ACTIONS.iter().map(|action| action.name).collect::<Vec<_>>(),

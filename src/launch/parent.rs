@@ -46,7 +46,8 @@ pub struct Site<'a> {
 /// dead and reaped when this returns; the caller undoes the rest.
 pub fn launch(site: &mut Site) -> Result<Child> {
     let mut making = Making::begin(site)?;
-    let attended = making.attend(site);
+    let opened = site.cgroup.as_mut().map_or(Ok(()), Cgroup::opened);
+    let attended = opened.and_then(|()| making.attend(site));
     match (attended, making.init.take()) {
         (Ok(()), Some(init)) => Ok(init),
         (Ok(()), None) => Err(Fault::new("clone", "init was never made").into()),

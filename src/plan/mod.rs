@@ -202,6 +202,7 @@ fn cgroup(
         owner: delegate_to(spec, namespaces),
         // Nor does the kernel take a device program from an ordinary user.
         may_load_programs: facts.privileged && !facts.in_user_namespace,
+        annotations: spec.annotations().as_ref(),
     };
     Some(cgroups::plan(&request, findings))
 }
