@@ -174,7 +174,7 @@ fn a_user_without_privilege_and_without_a_user_namespace() {
     // Ids that are not the user's own take newuidmap and a line in /etc/subuid.
     let maps = json!([map(0, 12345, 1), map(1, 100_000, 10)]);
     let out = mapped(sandbox.bundle("c"), maps.clone(), maps).run().expect(1);
-    assert!(out.stderr().contains("uidmap") || out.stderr().contains("subuid"), "{}", out.report());
+    assert!(out.stderr().contains("idmap") || out.stderr().contains("subuid"), "{}", out.report());
 }
 
 #[test]
