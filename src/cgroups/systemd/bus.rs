@@ -143,7 +143,9 @@ impl Bus {
     /// EXTERNAL without a name: the server takes the uid that the kernel tells it, which inside of a user namespace is
     /// not the one that we see.
     fn authenticate(&mut self) -> Result<()> {
-        self.write(b"\0AUTH EXTERNAL\r\nDATA\r\n")?;
+        // All in one: systemd reads what follows BEGIN together with it, and would then sit on a short call until something
+        // else comes.
+        self.write(b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n")?;
         let deadline = Instant::now() + LIMIT;
         loop {
             let text = String::from_utf8_lossy(&self.received);
@@ -153,7 +155,7 @@ impl Bus {
             }
             if lines.any(|line| line.starts_with("OK ")) {
                 self.received.clear();
-                return self.write(b"BEGIN\r\n");
+                return Ok(());
             }
             self.read(deadline)?;
         }
