@@ -2,7 +2,7 @@
 
 use crate::{Outcome, arg, of, parsed, signals};
 use std::ffi::CString;
-use std::io::{self, Write};
+use std::io::{self, PipeWriter, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
@@ -70,18 +70,25 @@ pub fn fork() -> Result<bool, String> {
 pub fn fork_tree(args: &[String]) -> Outcome {
     let (width, depth): (u32, u32) = (parsed(args, 0, "N")?, parsed(args, 1, "DEPTH")?);
     let count: u32 = (1..=depth).map(|level| width.pow(level)).sum();
-    grow(width, depth)?;
+    let (mut done, grown) = std::io::pipe().map_err(|error| error.to_string())?;
+    grow(width, depth, &grown)?;
+    // A byte of each descendant: it is there, and so are its own.
+    done.read_exact(&mut vec![0; count as usize]).map_err(|error| error.to_string())?;
     println!("ready {count}");
     signals::pause(&[])
 }
 
-fn grow(width: u32, depth: u32) -> Outcome {
+fn grow(width: u32, depth: u32, grown: &PipeWriter) -> Outcome {
     if depth == 0 {
         return Ok(());
     }
     for _ in 0..width {
         if fork()? {
-            let outcome = grow(width, depth - 1).and_then(|()| signals::pause(&[]));
+            let told = grow(width, depth - 1, grown).and_then(|()| {
+                let mut grown = grown;
+                grown.write_all(b".").map_err(|error| error.to_string())
+            });
+            let outcome = told.and_then(|()| signals::pause(&[]));
             std::process::exit(outcome.is_err() as i32);
         }
     }
