@@ -120,7 +120,8 @@ fn conmon() {
     for (args, words) in [
         (&["nothing"][..], "executable file not found in $PATH"),
         (&["/bin/nothing"], "no such file or directory"),
-        (&["/etc"], "is a directory"),
+        // Podman's exec ends with 126 by "permission denied", and with 255 where no phrase is known to it.
+        (&["/etc"], "exec: \"/etc\": is a directory: permission denied"),
         (&["/etc/passwd"], "permission denied"),
     ] {
         fs::remove_file(&log).expect("the log");
@@ -161,6 +162,27 @@ fn the_words_by_which_docker_chooses_its_exit_code() {
         let out = bundle.run_with(&["--pid-file", text(&pid_file)]).expect(1).fails_with(words);
         assert_eq!(out.stdout(), "");
         assert!(!sandbox.state_dir().join("c").exists(), "{program}");
+    }
+}
+
+/// To "not a directory" Docker adds what its users have to look for: a volume of a file over a directory, or the reverse.
+#[test]
+fn the_words_by_which_docker_explains_a_volume_of_the_wrong_kind() {
+    let sandbox = sandbox!();
+    let (file, dir) = (sandbox.dir().join("file"), sandbox.dir().join("dir"));
+    fs::write(&file, "").expect("a file");
+    fs::create_dir(&dir).expect("a directory");
+    for (kind, source, at, why) in [
+        ("bind", text(&file), "/inside/dir", "a file over a directory"),
+        ("bind", text(&dir), "/inside/dir/file", "a directory over what is none"),
+        ("tmpfs", "tmpfs", "/inside/dir/file", "a directory over what is none"),
+    ] {
+        let options: &[&str] = if kind == "bind" { &["rbind"] } else { &[] };
+        let bundle = sandbox.bundle("c").args(["true"]).plant("/inside/dir/file", "").mount(at, kind, source, options);
+        let out = bundle.run().expect(1);
+        let words = format!("{at}: cannot be mounted: {why}: not a directory");
+        out.fails_with("mounts[").fails_with(&words);
+        assert!(!sandbox.state_dir().join("c").exists(), "{at}");
     }
 }
 

@@ -190,3 +190,17 @@ fn the_state_of_one_user_is_closed_to_others() {
     }
     bundle.delete_force().ok();
 }
+
+/// As an engine's storage of a mapped root: nobody but an id of the container, and the caller's privilege, may enter.
+/// Init has neither before its maps are written.
+#[test]
+fn a_rootfs_in_a_directory_of_the_containers_root() {
+    let sandbox = sandbox!();
+    let ids = json!([map(0, 100_000, 10)]);
+    let bundle = mapped(sandbox.bundle("c"), ids.clone(), ids).args(["true"]);
+    std::os::unix::fs::chown(&bundle.dir, Some(100_000), Some(100_000)).expect("chown");
+    fs::set_permissions(&bundle.dir, fs::Permissions::from_mode(0o700)).expect("chmod");
+    for _ in 0..20 {
+        bundle.run().ok();
+    }
+}

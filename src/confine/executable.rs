@@ -23,6 +23,8 @@ pub fn find_executable(name: &CStr, env: &[CString]) -> Result<CString, Fault> {
         return match usable(name) {
             Ok(()) => Ok(name.to_owned()),
             Err(Errno::ENOENT) => Err(fault(&format!("stat {shown}: no such file or directory"), Errno::ENOENT)),
+            // With execve(2)'s own words after runc's: those Podman's exec takes for 126, "is a directory" for 255.
+            Err(Errno::EISDIR) => Err(fault("is a directory: permission denied", Errno::EISDIR)),
             Err(errno) => Err(fault(&crate::fault::words(errno), errno)),
         };
     }
@@ -163,7 +165,7 @@ mod tests {
         assert_eq!(find_executable(c"sh", &env).unwrap(), c"/bin/sh".to_owned());
         let error = |name: &CStr| find_executable(name, &env).unwrap_err().to_string();
         assert_eq!(error(c"no-such"), "exec: \"no-such\": executable file not found in $PATH");
-        assert_eq!(error(c"/etc"), "exec: \"/etc\": is a directory");
+        assert_eq!(error(c"/etc"), "exec: \"/etc\": is a directory: permission denied");
         assert_eq!(error(c"/no/such"), "exec: \"/no/such\": stat /no/such: no such file or directory");
         assert_eq!(error(c"/dev/null"), "exec: \"/dev/null\": permission denied");
     }

@@ -107,7 +107,6 @@ fn prepare(inherited: &Inherited, sources: Option<Sources>) -> Result<Prepared, 
 fn enter_namespaces(inherited: &Inherited) -> Result<OwnedFd, Fault> {
     let plan = inherited.plan;
     namespaces::join(inherited.joins)?;
-    let place = Rootfs::place(&plan.root)?;
     let in_user_namespace = plan.namespaces.has(namespaces::USER);
     if plan.namespaces.makes(namespaces::USER)
         && plan.namespaces.offsets.is_empty()
@@ -115,6 +114,9 @@ fn enter_namespaces(inherited: &Inherited) -> Result<OwnedFd, Fault> {
     {
         exit_now(1);
     }
+    // Between the two: a directory that is the caller's alone opens to us before we become root inside, and one that
+    // belongs to an id of the container only once the map gives our capabilities power over it.
+    let place = Rootfs::place(&plan.root)?;
     if in_user_namespace {
         become_root(plan.process.as_ref().is_some_and(|process| process.keep_groups))?;
     }

@@ -61,9 +61,22 @@ pub fn mount(plan: &MountPlan, source: Option<OwnedFd>, root: BorrowedFd, cgroup
         set_attributes(plan, &tree, &plan.options.attr)?;
     }
     set_recursive(plan, &tree)?;
-    move_mount(&tree, &target).during(STAGE, || format!("{}: cannot be mounted", plan.name()))?;
+    move_mount(&tree, &target).map_err(|errno| unattached(plan, &tree, &target, errno))?;
     let_go(target);
     Ok(tree)
+}
+
+/// move_mount(2) has EINVAL for a file over a directory and the reverse, among others, where mount(2) has ENOTDIR,
+/// whose words callers explain to their users.
+fn unattached(plan: &MountPlan, tree: &OwnedFd, target: &OwnedFd, errno: Errno) -> Fault {
+    let directory = |fd| fstat(fd).is_ok_and(|stat| is(&stat, SFlag::S_IFDIR));
+    let (why, errno) = match (errno, directory(tree), directory(target)) {
+        (Errno::EINVAL, true, false) => (": a directory over what is none", Errno::ENOTDIR),
+        (Errno::EINVAL, false, true) => (": a file over a directory", Errno::ENOTDIR),
+        _ => ("", errno),
+    };
+    let what = format!("{}: cannot be mounted{why}: {}", plan.name(), crate::fault::words(errno));
+    Fault::new(STAGE, what).errno(errno).path(plan.destination.display())
 }
 
 /// Leaves an fd to the close_range(2) that ends them all before the container's program runs: a system call less
