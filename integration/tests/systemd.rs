@@ -187,6 +187,25 @@ fn limits_are_systemds_too() {
     limits(&sandbox, Whose::System);
 }
 
+/// systemd writes its own view of a unit at every reload, and so has to know.
+#[test]
+fn an_update_lasts() {
+    let sandbox = systemd!();
+    let bundle = in_unit(&sandbox, "system.slice:rt:updated").set("/linux/resources/pids/limit", 50);
+    let bundle = running(&sandbox, bundle);
+    let dir = cgroup_of(bundle.pid());
+    rt(&sandbox, &["update", "--pids-limit", "77", "--memory", "128m", "--cpu-quota", "30000", "c"]).ok();
+    let in_force = || ["pids.max", "memory.max", "cpu.max"].map(|file| read(&dir, file));
+    let wanted = ["77", "134217728", "30000 100000"];
+    assert_eq!(in_force(), wanted);
+    let unit = "rt-updated.scope";
+    assert_eq!(show(Whose::System, unit, "TasksMax"), "77");
+    assert_eq!(show(Whose::System, unit, "MemoryMax"), "134217728");
+    systemctl(Whose::System, &["daemon-reload"]);
+    assert_eq!(in_force(), wanted);
+    rt(&sandbox, &["delete", "--force", "c"]).ok();
+}
+
 #[test]
 fn a_life_as_a_users_unit() {
     let sandbox = systemd!().as_user(USER);
