@@ -82,3 +82,13 @@ fn devices_are_made_also_where_nothing_is_mounted() {
     assert!(out.stderr().contains("linux.rootfsPropagation: has no effect without a new mount namespace"));
     assert_eq!(mounts(&bundle), [""; 0]);
 }
+
+/// mountinfo writes a blank as `\\040`.
+#[test]
+fn a_rootfs_with_a_blank_in_its_name() {
+    let sandbox = sandbox!();
+    let bundle = bundle(&sandbox).args(["true"]).set("/root/path", "root fs");
+    fs::rename(bundle.rootfs(), bundle.dir.join("root fs")).expect("the rootfs");
+    bundle.create().ok();
+    bundle.delete_force().ok();
+}

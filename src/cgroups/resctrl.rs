@@ -2,10 +2,10 @@
 //! Documentation/filesystems/resctrl.rst).
 
 use crate::fault::{During, Fault};
+use crate::host::mount_table;
 use crate::spec::{Code, Finding, Findings, at};
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use oci_spec::runtime::LinuxIntelRdt;
-use procfs::process::Process;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io::ErrorKind;
@@ -109,8 +109,7 @@ pub fn mounted() -> Result<Option<PathBuf>> {
     if let Some(fake) = std::env::var_os("RT_RESCTRL") {
         return Ok(Some(fake.into()));
     }
-    let mounts = Process::myself().and_then(|own| own.mountinfo()).context("cannot read /proc/self/mountinfo")?;
-    Ok(mounts.into_iter().find(|mount| mount.fs_type == "resctrl").map(|mount| mount.mount_point))
+    Ok(mount_table()?.into_iter().find(|mount| mount.fs_type == "resctrl").map(|mount| mount.mount_point))
 }
 
 impl RdtPlan {

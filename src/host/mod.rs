@@ -1,5 +1,9 @@
 //! Facts about the host and the caller, looked up at most once and only when something depends on them.
 
+mod mounts;
+
+pub use mounts::mount_table;
+
 use crate::fault::Fault;
 use crate::sys::process::capget;
 use nix::unistd::geteuid;

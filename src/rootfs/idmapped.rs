@@ -8,13 +8,13 @@ use super::options::Options;
 use super::plan::{MountPlan, RootPlan, Source};
 use super::source::Sources;
 use crate::fault::{Fault, words};
+use crate::host::mount_table;
 use crate::namespaces::{self, IdMap, NamespacePlan, plan_map, with_maps};
 use crate::sys::mount::{MOUNT_ATTR_IDMAP, MountAttr, mount_setattr};
 use anyhow::{Result, bail};
 use nix::errno::Errno;
 use nix::sys::stat::{major, minor, stat};
 use oci_spec::runtime::Mount;
-use procfs::process::Process;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -167,8 +167,7 @@ fn refused(mount: &MountPlan, errno: Errno) -> Fault {
 fn filesystem(path: &Path) -> Option<String> {
     let device = stat(path).ok()?.st_dev;
     let device = format!("{}:{}", major(device), minor(device));
-    let mounts = Process::myself().and_then(|own| own.mountinfo()).ok()?;
-    mounts.into_iter().find(|mount| mount.majmin == device).map(|mount| mount.fs_type)
+    mount_table().ok()?.into_iter().find(|mount| mount.majmin == device).map(|mount| mount.fs_type)
 }
 
 #[cfg(test)]

@@ -2,11 +2,11 @@
 //! rootfs over its own path, and so go with that one when the container is removed.
 
 use crate::fault::During;
+use crate::host::mount_table;
 use crate::sys::fs::{mount_id, open};
 use anyhow::{Context, Result};
 use nix::fcntl::OFlag;
 use nix::mount::{MntFlags, umount2};
-use procfs::process::Process;
 use std::path::Path;
 
 /// The id of the mount that `rootfs` lies on. To be recorded before anything is mounted there.
@@ -30,6 +30,5 @@ pub fn detach(rootfs: &Path, base: u64) -> Result<()> {
 }
 
 fn is_mounted(rootfs: &Path, base: u64) -> Result<bool> {
-    let mounts = Process::myself().and_then(|own| own.mountinfo()).context("cannot read /proc/self/mountinfo")?;
-    Ok(mounts.into_iter().any(|mount| mount.pid as u64 == base && mount.mount_point == rootfs))
+    Ok(mount_table()?.into_iter().any(|mount| mount.pid as u64 == base && mount.mount_point == rootfs))
 }

@@ -3,11 +3,12 @@
 use super::mount::STAGE;
 use super::plan::{MountPlan, RootPlan, Source};
 use crate::fault::{Fault, words};
+use crate::host::mount_table;
 use crate::sys::fs::{mount_id, open};
 use crate::sys::mount::*;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use procfs::process::{MountInfo, MountOptFields, Process};
+use procfs::process::{MountInfo, MountOptFields};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -56,8 +57,7 @@ pub fn has_peers(plan: &MountPlan) -> bool {
     let shared = |mount: &MountInfo| mount.opt_fields.iter().any(|field| matches!(field, MountOptFields::Shared(_)));
     wants_shared(plan)
         && open(path, OFlag::O_PATH).and_then(|source| mount_id(&source)).is_ok_and(|id| {
-            let mounts = Process::myself().and_then(|own| own.mountinfo());
-            mounts.is_ok_and(|mounts| mounts.into_iter().any(|mount| mount.mnt_id as u64 == id && shared(&mount)))
+            mount_table().is_ok_and(|mounts| mounts.iter().any(|mount| mount.mnt_id as u64 == id && shared(mount)))
         })
 }
 
