@@ -37,10 +37,7 @@ fn judge_values(app: &App, host: &Host, config: &Config, findings: &mut Findings
         manager: app.manager(),
         preserve_fds: 0,
     };
-    let hierarchy = match options.manager {
-        crate::cgroups::Manager::Disabled => None,
-        _ => findings.keep(Code::Hierarchy, app.hierarchy(host)).flatten(),
-    };
+    let hierarchy = findings.keep(Code::Hierarchy, app.hierarchy(host)).flatten();
     let facts = Facts::find(config, host, hierarchy.as_ref(), options.manager)?;
     let plan = plan::plan(config, options, &facts, findings);
     unknown_calls(&plan, findings);

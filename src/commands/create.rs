@@ -2,7 +2,7 @@
 
 use super::preserved::Preserved;
 use super::{App, destroy};
-use crate::cgroups::{self, Cgroup, Hierarchy};
+use crate::cgroups::{Cgroup, Hierarchy};
 use crate::cli::CreateArgs;
 use crate::fault::{During, Fault};
 use crate::host::Host;
@@ -61,10 +61,7 @@ pub fn make(app: &App, args: &CreateArgs, mode: Mode) -> Result<Made> {
         manager: app.manager(),
         preserve_fds: preserved.count,
     };
-    let hierarchy = match options.manager {
-        cgroups::Manager::Disabled => None,
-        _ => app.hierarchy(&host)?,
-    };
+    let hierarchy = app.hierarchy(&host)?;
     let facts = Facts::find(&config, &host, hierarchy.as_ref(), options.manager)?;
     let mut findings = config.findings.clone();
     let plan = plan::plan(&config, options, &facts, &mut findings);

@@ -74,10 +74,7 @@ pub fn remove(log: &Log, dir: Directory, record: &Record, cgroup: Option<Cgroup>
         Some(Err(error)) if record.cgroup.is_none() => log.warn(&format!("{error:#}; it is another's, and stays")),
         removed => removed.unwrap_or(Ok(()))?,
     }
-    unmount(record)?;
-    if let Some(rdt) = &record.rdt {
-        rdt.remove(record.init.is_some())?;
-    }
+    take_back(record, record.init.is_some())?;
     let config = if record.poststop { dir.config().ok() } else { None };
     dir.remove()?;
     if let Some(config) = config {
@@ -97,9 +94,12 @@ fn tell_who_stays(log: &Log, cgroup: &Cgroup) -> Result<()> {
     Ok(())
 }
 
-/// Takes the container's mounts away where they lie in our own mount namespace.
-fn unmount(record: &Record) -> Result<()> {
-    record.rootfs_base.map_or(Ok(()), |base| on_host::detach(&record.rootfs, base))
+/// Takes away what lies outside of the container's namespaces and cgroup: its mounts, where it has no mount namespace, and
+/// its resctrl groups. `finished`: its creation had not failed.
+fn take_back(record: &Record, finished: bool) -> Result<()> {
+    let groups = record.rdt.as_ref().map_or(Ok(()), |rdt| rdt.remove(finished));
+    record.rootfs_base.map_or(Ok(()), |base| on_host::detach(&record.rootfs, base))?;
+    Ok(groups?)
 }
 
 /// A poststop hook that fails is only a warning, and the others still run (runtime.md, "Lifecycle").
@@ -125,11 +125,8 @@ fn run_poststop(log: &Log, record: &Record, hooks: &[hooks::HookPlan]) {
 /// After a failed create: init is dead already, and so what is left is the directory and the poststop hooks.
 pub fn unmake(log: &Log, plan: &Plan, dir: Directory) {
     let record = dir.read().ok().flatten();
-    if let Some(Err(error)) = record.as_ref().map(unmount) {
+    if let Some(Err(error)) = record.as_ref().map(|record| take_back(record, false)) {
         log.warn(&format!("{error:#}"));
-    }
-    if let Some(Err(fault)) = record.as_ref().and_then(|record| record.rdt.as_ref()).map(|rdt| rdt.remove(false)) {
-        log.warn(&fault.to_string());
     }
     if let Err(error) = dir.remove() {
         log.debug(|| format!("{error:#}"));

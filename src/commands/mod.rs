@@ -58,8 +58,11 @@ impl App {
         }
     }
 
-    /// The cgroup hierarchy. Without privilege a host that has none is no reason to fail.
+    /// The cgroup hierarchy, unless no cgroup is wanted. Without privilege a host that has none is no reason to fail.
     pub fn hierarchy(&self, host: &Host) -> Result<Option<Hierarchy>> {
+        if self.global.cgroup_manager == CgroupManager::Disabled {
+            return Ok(None);
+        }
         match Hierarchy::detect() {
             Ok(hierarchy) => Ok(Some(hierarchy)),
             Err(error) if self.rootless(host) => {

@@ -4,8 +4,8 @@ use super::{App, destroy};
 use crate::cgroups::{Hierarchy, UpdateRequest, merge, plan_update, resctrl};
 use crate::cli::UpdateArgs;
 use crate::host::Host;
+use crate::spec::Findings;
 use crate::spec::load::{parse_spec, read, read_stdin};
-use crate::spec::{Findings, Severity};
 use crate::state::{Directory, Record, Status};
 use anyhow::{Context, Result, bail};
 use oci_spec::runtime::LinuxResources;
@@ -41,7 +41,7 @@ pub fn run(app: &App, args: &UpdateArgs) -> Result<u8> {
     let plan = plan_update(&request, &mut findings);
     let schemata = resctrl::update_lines(args.l3_cache_schema.as_deref(), args.mem_bw_schema.as_deref())?;
     let plan = findings.verdict(plan)?;
-    for warning in findings.iter().filter(|finding| finding.severity == Severity::Warning) {
+    for warning in findings.warnings() {
         app.log.warn(&warning.to_string());
     }
     let undo_schemata = change_schemata(&record, &schemata)?;

@@ -29,9 +29,11 @@ pub fn find(root: impl AsFd, path: &Path) -> nix::Result<OwnedFd> {
 /// As [`find`], for a mount: one over `root` itself, by way of a link or of `..`, would be hidden. That is `EBUSY`.
 pub fn find_below(root: impl AsFd, path: &Path) -> nix::Result<OwnedFd> {
     let straight = path.components().all(|part| part != Component::ParentDir);
-    let plain = openat2(root.as_fd(), inside(path), libc::O_PATH, 0, IN_ROOT | RESOLVE_NO_SYMLINKS);
-    if straight && plain.as_ref().err() != Some(&Errno::ELOOP) {
-        return plain;
+    if straight {
+        match openat2(root.as_fd(), inside(path), libc::O_PATH, 0, IN_ROOT | RESOLVE_NO_SYMLINKS) {
+            Err(Errno::ELOOP) => {}
+            found => return found,
+        }
     }
     let found = find(root.as_fd(), path)?;
     let place = |fd: BorrowedFd| Ok::<_, Errno>((mount_id(fd)?, fstat(fd)?.st_ino));
