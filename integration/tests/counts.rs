@@ -146,7 +146,7 @@ fn many_containers_cost_list_alone() {
     let [state_of_many, list_of_many] = totals();
     println!("state: {state}, then {state_of_many} system calls; list: {list}, then {list_of_many}");
     assert_eq!(state_of_many, state);
-    assert!(list_of_many - list <= 99 * 17, "{} system calls for 99 more", list_of_many - list);
+    assert!(list_of_many - list <= 99 * 8, "{} system calls for 99 more", list_of_many - list);
     (0..100).for_each(|number| drop(sandbox.rt(["delete", "--force", &format!("c{number}")]).ok()));
 }
 

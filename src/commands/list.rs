@@ -3,6 +3,7 @@
 use super::{App, print};
 use crate::cli::{ListArgs, ListFormat};
 use crate::host::Host;
+use crate::state::Told;
 use anyhow::{Context, Result};
 use nix::unistd::{Uid, User};
 use std::collections::BTreeMap;
@@ -19,32 +20,35 @@ pub fn run(app: &App, args: &ListArgs) -> Result<u8> {
         return print(&ids.iter().map(|id| format!("{id}\n")).collect::<String>());
     }
     let host = Host::probe()?;
-    let mut found = Vec::with_capacity(ids.len());
+    let mut owners = BTreeMap::new();
+    let mut owner = |uid: u32| owners.entry(uid).or_insert_with(|| name_of(uid)).clone();
+    let mut items = Vec::new();
+    let mut rows = vec![["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"].map(str::to_owned)];
     for id in &ids {
-        match app.root.open(id).and_then(|dir| Ok((dir.record()?, dir))) {
-            Ok((record, dir)) => found.push((dir.status(&record, host.proc()).0, record)),
+        match app.root.glance(id, host.proc()) {
+            Ok((record, status)) => {
+                let told = record.told(status, owner(record.owner));
+                match args.format {
+                    ListFormat::Json => items.push(serde_json::to_string(&told)?),
+                    ListFormat::Table => rows.push(row(told)),
+                }
+            }
             // One that is broken does not hide the others.
             Err(error) => eprintln!("load container {id}: {error:#}"),
         }
     }
-    let mut owners = BTreeMap::new();
-    let mut owner = |uid: u32| owners.entry(uid).or_insert_with(|| name_of(uid)).clone();
-    let told: Vec<_> = found.iter().map(|(status, record)| record.told(*status, owner(record.owner))).collect();
     match args.format {
         // As Go prints an empty list; callers know it.
-        ListFormat::Json if told.is_empty() => print("null\n"),
-        ListFormat::Json => print(&(serde_json::to_string(&told)? + "\n")),
-        ListFormat::Table => {
-            let head = ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"].map(str::to_owned);
-            let row = |told: &crate::state::Told| {
-                let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
-                let bundle = told.bundle.display().to_string();
-                let owner = told.owner.clone().unwrap_or_default();
-                [told.id.to_owned(), told.pid.to_string(), told.status.clone(), bundle, text(told.created), owner]
-            };
-            print(&table(&std::iter::once(head).chain(told.iter().map(row)).collect::<Vec<_>>()))
-        }
+        ListFormat::Json if items.is_empty() => print("null\n"),
+        ListFormat::Json => print(&format!("[{}]\n", items.join(","))),
+        ListFormat::Table => print(&table(&rows)),
     }
+}
+
+fn row(told: Told) -> [String; 6] {
+    let created = told.created.unwrap_or_default().to_owned();
+    let bundle = told.bundle.display().to_string();
+    [told.id.to_owned(), told.pid.to_string(), told.status, bundle, created, told.owner.unwrap_or_default()]
 }
 
 fn name_of(uid: u32) -> String {

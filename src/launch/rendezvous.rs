@@ -3,18 +3,21 @@
 //! A listening socket in the container's directory, mode 0600: only its owner can connect. `start` sends one message;
 //! the connection ends when execve closes init's end, or init dies. Before that init tells what went wrong, if anything,
 //! or stores it in a shared page that came with the message, where its seccomp filter would not let it speak. A
-//! connection without a message, as [`is_waiting`] makes, is only somebody looking.
+//! connection without a message, of a `start` that was killed, changes nothing.
 
 use super::channel::{Down, LISTENER, receive_fd, send_fd};
 use crate::fault::Fault;
 use crate::sys::shared::FaultPage;
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::sys::socket::{
     AddressFamily, Backlog, MsgFlags, SockFlag, SockType, UnixAddr, accept4, bind, connect, listen, send, socket,
 };
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{UnlinkatFlags, unlinkat};
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::sync::OnceLock;
 
 /// The socket's name in the container's directory.
 pub const NAME: &str = "start";
@@ -24,13 +27,13 @@ fn address(dir: BorrowedFd) -> nix::Result<UnixAddr> {
     UnixAddr::new(format!("/proc/self/fd/{}/{NAME}", dir.as_raw_fd()).as_str())
 }
 
-fn new_socket(flags: SockFlag) -> nix::Result<OwnedFd> {
-    socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC | flags, None)
+fn new_socket() -> nix::Result<OwnedFd> {
+    socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None)
 }
 
 /// Makes the rendezvous in `dir`.
 pub fn open(dir: BorrowedFd) -> nix::Result<OwnedFd> {
-    let socket = new_socket(SockFlag::empty())?;
+    let socket = new_socket()?;
     let before = umask(Mode::from_bits_truncate(0o177));
     let bound = bind(socket.as_raw_fd(), &address(dir)?);
     umask(before);
@@ -41,12 +44,28 @@ pub fn open(dir: BorrowedFd) -> nix::Result<OwnedFd> {
 
 /// Whether an init still waits at the rendezvous of `dir`.
 pub fn is_waiting(dir: BorrowedFd) -> bool {
-    // A frozen init takes no connection off the queue, and one that finds it full must not wait.
-    matches!(reach(dir, SockFlag::SOCK_NONBLOCK), Ok(_) | Err(Errno::EAGAIN))
+    address(dir).is_ok_and(|address| is_held(&address))
 }
 
-fn reach(dir: BorrowedFd, flags: SockFlag) -> nix::Result<OwnedFd> {
-    let socket = new_socket(flags)?;
+/// The same for a directory that is not open.
+pub fn is_waiting_below(dir: &Path) -> bool {
+    match UnixAddr::new(&dir.join(NAME)) {
+        Ok(address) => is_held(&address),
+        Err(_) => crate::sys::fs::open(dir, OFlag::O_PATH).is_ok_and(|dir| is_waiting(dir.as_fd())),
+    }
+}
+
+/// Whether somebody holds the listening end. Asked with a socket of the wrong type: the kernel refuses it otherwise than
+/// where nobody does (unix(7), EPROTOTYPE), and init is not woken by the question.
+fn is_held(address: &UnixAddr) -> bool {
+    static WRONG: OnceLock<Option<OwnedFd>> = OnceLock::new();
+    let open = || socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None).ok();
+    let wrong = WRONG.get_or_init(open).as_ref();
+    wrong.is_some_and(|wrong| connect(wrong.as_raw_fd(), address) == Err(Errno::EPROTOTYPE))
+}
+
+fn reach(dir: BorrowedFd) -> nix::Result<OwnedFd> {
+    let socket = new_socket()?;
     connect(socket.as_raw_fd(), &address(dir)?)?;
     Ok(socket)
 }
@@ -82,7 +101,7 @@ pub enum Started {
 /// its way is for `deliver`. `mute` says that init's filter would not let it tell of a failed execve: then it gets a page
 /// to store that in.
 pub fn start(dir: BorrowedFd, mute: bool, deliver: impl FnOnce(OwnedFd) -> Result<(), Fault>) -> nix::Result<Started> {
-    let connection = reach(dir, SockFlag::empty())?;
+    let connection = reach(dir)?;
     let page = match mute {
         true => {
             let (page, file) = FaultPage::sendable()?;

@@ -4,8 +4,9 @@ use super::{Record, Status};
 use crate::fault::{During, Fault, words};
 use crate::launch::rendezvous;
 use anyhow::{Context, Result, bail};
+use nix::NixPath;
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, openat, renameat};
+use nix::fcntl::{AT_FDCWD, OFlag, openat, renameat};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::fs::File;
@@ -97,6 +98,23 @@ impl Root {
         self.find(id)?.with_context(|| format!("container does not exist: {id}"))
     }
 
+    /// A container's record and status for who looks at many: in a third less system calls than by its directory, and
+    /// without looking for an init that is seen to wait at its rendezvous.
+    pub fn glance(&self, id: &str, proc: BorrowedFd) -> Result<(Record, Status)> {
+        let dir = self.path.join(id);
+        let text = read_file(AT_FDCWD, &dir.join(RECORD)).ok();
+        let record: Record = match text.and_then(|text| serde_json::from_str(&text).ok()) {
+            Some(record) => record,
+            None => self.open(id)?.record()?,
+        };
+        let status = match &record.init {
+            Some(_) if rendezvous::is_waiting_below(&dir) => living(&record, true),
+            Some(init) if init.alive(proc).is_some() => living(&record, false),
+            _ => dead(&record, proc),
+        };
+        Ok((record, status))
+    }
+
     /// The directory of a container, if there is one.
     pub fn find(&self, id: &str) -> Result<Option<Directory>> {
         crate::spec::ids::check(id)?;
@@ -178,14 +196,9 @@ impl Directory {
         File::from(file).write_all(data).during(STAGE, what)
     }
 
-    fn read_file(&self, name: &str) -> nix::Result<String> {
-        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        crate::sys::fs::read_text(openat(&self.fd, name, flags, Mode::empty())?)
-    }
-
     /// Reads the record; `None` where the container's maker died before it wrote one.
     pub fn read(&self) -> Result<Option<Record>> {
-        match self.read_file(RECORD) {
+        match read_file(self.fd(), RECORD) {
             Ok(text) => {
                 Ok(Some(serde_json::from_str(&text).with_context(|| self.path.join(RECORD).display().to_string())?))
             }
@@ -206,24 +219,16 @@ impl Directory {
 
     /// Reads the configuration that was kept at create.
     pub fn config(&self) -> Result<String> {
-        Ok(self.read_file(CONFIG).during(STAGE, || format!("cannot read {}", self.path.join(CONFIG).display()))?)
+        Ok(read_file(self.fd(), CONFIG)
+            .during(STAGE, || format!("cannot read {}", self.path.join(CONFIG).display()))?)
     }
 
     /// What the kernel says about the container now, with a handle of its init if that lives.
     pub fn status(&self, record: &Record, proc: BorrowedFd) -> (Status, Option<OwnedFd>) {
-        let Some(init) = &record.init else {
-            let making = record.creator.alive(proc).is_some();
-            return (if making { Status::Creating } else { Status::Stopped }, None);
-        };
-        let Some(pidfd) = init.alive(proc) else { return (Status::Stopped, None) };
-        // Also one that was never started can be frozen: `start` would wait for it in vain.
-        let frozen = record.cgroup.as_ref().is_some_and(|cgroup| cgroup.is_frozen());
-        let status = match frozen {
-            true => Status::Paused,
-            false if self.exists(rendezvous::NAME) && rendezvous::is_waiting(self.fd()) => Status::Created,
-            false => Status::Running,
-        };
-        (status, Some(pidfd))
+        match record.init.as_ref().and_then(|init| init.alive(proc)) {
+            Some(pidfd) => (living(record, rendezvous::is_waiting(self.fd())), Some(pidfd)),
+            None => (dead(record, proc), None),
+        }
     }
 
     /// Removes the directory; the record goes last, so that an interrupted removal can be finished.
@@ -243,4 +248,27 @@ impl Directory {
             _ => Ok(()),
         }
     }
+}
+
+/// The status of a container whose init lives; `waiting` for `start`, or no more.
+fn living(record: &Record, waiting: bool) -> Status {
+    // Also one that was never started can be frozen: `start` would wait for it in vain.
+    match record.cgroup.as_ref().is_some_and(|cgroup| cgroup.is_frozen()) {
+        true => Status::Paused,
+        false if waiting => Status::Created,
+        false => Status::Running,
+    }
+}
+
+/// The status of a container without a living init.
+fn dead(record: &Record, proc: BorrowedFd) -> Status {
+    match record.init.is_none() && record.creator.alive(proc).is_some() {
+        true => Status::Creating,
+        false => Status::Stopped,
+    }
+}
+
+fn read_file<P: ?Sized + NixPath>(dir: BorrowedFd, name: &P) -> nix::Result<String> {
+    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    crate::sys::fs::read_text(openat(dir, name, flags, Mode::empty())?)
 }

@@ -76,7 +76,7 @@ pub fn read_text(file: OwnedFd) -> nix::Result<String> {
         let rest = std::io::Read::read_to_end(&mut std::fs::File::from(file), &mut text);
         rest.map_err(|error| nix::errno::Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))?;
     }
-    Ok(String::from_utf8_lossy(&text).into_owned())
+    Ok(String::from_utf8(text).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }
 
 /// The filesystem magic of `fd` (fstatfs(2)).
