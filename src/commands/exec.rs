@@ -9,12 +9,13 @@ use crate::confine::{self, ProcessPlan};
 use crate::host::Host;
 use crate::launch::{Entry, Outlets, enter, write_pid_file};
 use crate::namespaces;
-use crate::spec::{Findings, load};
-use crate::state::{Record, Status};
+use crate::spec::Findings;
+use crate::spec::load::{self, ForExec};
+use crate::state::Record;
 use crate::sys::clone::{Child, Ended, pidfd_send_signal, wait};
 use crate::terminal::Relay;
 use anyhow::{Context, Result, bail};
-use oci_spec::runtime::{Capability, Process, Spec};
+use oci_spec::runtime::{Capability, Process};
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -23,17 +24,14 @@ pub fn run(app: &App, args: &ExecArgs) -> Result<u8> {
     let host = Host::probe()?;
     let dir = app.root.open(&args.id)?;
     let record = dir.record()?;
-    let (status, init) = dir.status(&record, host.proc());
-    match status {
-        Status::Stopped | Status::Creating => bail!("cannot exec in a stopped container"),
-        Status::Paused if !args.ignore_paused => {
-            bail!("cannot exec in a paused container (use --ignore-paused to override){}", held_above(&record))
-        }
-        _ => {}
+    let Some(init) = record.init.as_ref().and_then(|init| init.alive(host.proc())) else {
+        bail!("cannot exec in a stopped container");
+    };
+    if !args.ignore_paused && record.cgroup.as_ref().is_some_and(|cgroup| cgroup.is_frozen()) {
+        bail!("cannot exec in a paused container (use --ignore-paused to override){}", held_above(&record));
     }
-    let init = init.context("container not running")?;
     let mut findings = Findings::default();
-    let spec = load::parse_spec(&dir.config()?, &mut findings)?;
+    let spec = load::parse_for_exec(&dir.config()?, &mut findings)?;
     let process = process(args, &spec, &mut findings)?;
     let plan = plan(&process, &spec, &record, &mut findings);
     let mut plan = findings.verdict(plan)?;
@@ -50,7 +48,7 @@ pub fn run(app: &App, args: &ExecArgs) -> Result<u8> {
         log: &app.log,
         record: &record,
         init,
-        namespaces: namespaces::plan(spec.linux().as_ref(), &mut Findings::default()),
+        namespaces: namespaces::plan(spec.linux.as_ref(), &mut Findings::default()),
         plan: &plan,
         cgroup: destroy::open_cgroup(&record)?,
         sub_cgroup: sub_cgroup(args)?,
@@ -91,17 +89,17 @@ fn accompany(
     Ok(u8::try_from(ended.code()).unwrap_or(u8::MAX))
 }
 
-fn plan(process: &Process, spec: &Spec, record: &Record, findings: &mut Findings) -> ProcessPlan {
+fn plan(process: &Process, spec: &ForExec, record: &Record, findings: &mut Findings) -> ProcessPlan {
     let keyring = record.keyring.then_some(record.id.as_str());
-    confine::plan(process, spec.linux().as_ref(), keyring, findings)
+    confine::plan(process, spec.linux.as_ref(), keyring, findings)
 }
 
 /// The process as the caller wants it: from `--process` alone, or the container's own with the flags laid over it.
-fn process(args: &ExecArgs, spec: &Spec, findings: &mut Findings) -> Result<Process> {
+fn process(args: &ExecArgs, spec: &ForExec, findings: &mut Findings) -> Result<Process> {
     if let Some(file) = &args.process {
         return load::parse_process(&load::read(file)?, findings).with_context(|| file.display().to_string());
     }
-    let mut process = spec.process().clone().unwrap_or_default();
+    let mut process = spec.process.clone().unwrap_or_default();
     let text = |text: &OsStr, what: &str| {
         text.to_str().map(str::to_owned).with_context(|| format!("{what} {} is not UTF-8", text.to_string_lossy()))
     };

@@ -46,7 +46,7 @@ pub struct Entry<'a> {
 /// Starts the process, and returns once it runs its program; with the master of its terminal, where that is ours.
 pub fn enter(mut entry: Entry) -> Result<(Child, Option<OwnedFd>)> {
     let pid = entry.record.init.as_ref().map_or(0, |init| init.pid);
-    let home = open_cgroup(&entry, pid)?;
+    let other = other_cgroup(&entry, pid)?;
     let root = if entry.record.chrooted { Some(open_root(pid)?) } else { None };
     let page = FaultPage::inherited().during("clone", || "cannot map a shared page".to_owned())?;
     let (ours, theirs) = channel::pair().during("clone", || "cannot make a socket pair".to_owned())?;
@@ -65,9 +65,8 @@ pub fn enter(mut entry: Entry) -> Result<(Child, Option<OwnedFd>)> {
     let ignored_signals = entry.host.ignored_signals();
     let back = if early & namespaces::MOUNT != 0 { Some(WayBack::remember(entry.host.proc())?) } else { None };
     join(&entry.init, early)?;
-    let child = match clone3(0, home.as_ref().map(AsFd::as_fd))
-        .map_err(|errno| clone_fault(errno, 0, entry.cgroup.as_ref()))?
-    {
+    let cgroup = other.as_ref().map(AsFd::as_fd).or_else(|| entry.cgroup.as_ref().map(Cgroup::fd));
+    let child = match clone3(0, cgroup).map_err(|errno| clone_fault(errno, 0, entry.cgroup.as_ref()))? {
         Cloned::Parent(child) => child,
         Cloned::Child => {
             drop(ours);
@@ -131,9 +130,9 @@ fn join(init: &OwnedFd, kinds: u64) -> Result<(), Fault> {
         .during(STAGE, || "cannot join the container's namespaces".to_owned())
 }
 
-/// The cgroup that the process is born in: the container's, or init's own where the container has made sub-cgroups
-/// and its top may hold no process any more.
-fn open_cgroup(entry: &Entry, pid: i32) -> Result<Option<OwnedFd>, Fault> {
+/// The cgroup that the process is born in where that is not the container's: below it by `--cgroup`, or init's own
+/// where the container has made sub-cgroups and its top may hold no process any more.
+fn other_cgroup(entry: &Entry, pid: i32) -> Result<Option<OwnedFd>, Fault> {
     let Some(cgroup) = &entry.cgroup else { return Ok(None) };
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     if let Some(sub) = entry.sub_cgroup {
@@ -143,14 +142,12 @@ fn open_cgroup(entry: &Entry, pid: i32) -> Result<Option<OwnedFd>, Fault> {
             .during("cgroup", || format!("--cgroup {sub}: {}", cgroup.path().join(sub).display()));
     }
     let hands_down = cgroup.read("cgroup.subtree_control").is_some_and(|controllers| !controllers.trim().is_empty());
-    let init = if hands_down {
-        Hierarchy::detect().and_then(|hierarchy| Cgroup::of_process(&hierarchy, pid)).ok()
-    } else {
-        None
-    };
-    let home = init.filter(|init| init.path().starts_with(cgroup.path()));
-    let home = home.as_ref().unwrap_or(cgroup);
-    openat(home.fd(), ".", flags, Mode::empty()).map(Some).during("cgroup", || home.path().display().to_string())
+    if !hands_down {
+        return Ok(None);
+    }
+    let init = Hierarchy::detect().and_then(|hierarchy| Cgroup::of_process(&hierarchy, pid)).ok();
+    let Some(init) = init.filter(|init| init.path().starts_with(cgroup.path())) else { return Ok(None) };
+    openat(init.fd(), ".", flags, Mode::empty()).map(Some).during("cgroup", || init.path().display().to_string())
 }
 
 /// Init's root, where its mount namespace alone does not lead there.

@@ -6,8 +6,9 @@ use super::{Code, Finding, Findings, Place, at};
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use oci_spec::runtime::{Process, Spec};
-use serde::de::DeserializeOwned;
+use oci_spec::runtime::{Linux, LinuxMemoryPolicy, LinuxNamespace, LinuxPersonality, LinuxSeccomp, Process, Spec};
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, Deserializer};
 use serde_json::{Map, Value};
 use std::fs::File;
 use std::io::Read;
@@ -128,6 +129,36 @@ pub fn parse_spec(text: &str, findings: &mut Findings) -> Result<Spec> {
         }
     }
     Ok(spec)
+}
+
+/// What a process that joins a container takes from its configuration; the rest is passed over unread.
+#[derive(Deserialize)]
+pub struct ForExec {
+    pub process: Option<Process>,
+    #[serde(default, deserialize_with = "linux_for_exec")]
+    pub linux: Option<Linux>,
+}
+
+fn linux_for_exec<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Linux>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Part {
+        namespaces: Option<Vec<LinuxNamespace>>,
+        seccomp: Option<LinuxSeccomp>,
+        personality: Option<LinuxPersonality>,
+        memory_policy: Option<LinuxMemoryPolicy>,
+    }
+    Ok(Option::<Part>::deserialize(from)?.map(|part| {
+        let mut linux = Linux::default();
+        linux.set_namespaces(part.namespaces).set_seccomp(part.seccomp);
+        linux.set_personality(part.personality).set_memory_policy(part.memory_policy);
+        linux
+    }))
+}
+
+/// Parses the configuration of a container that is to be joined.
+pub fn parse_for_exec(text: &str, findings: &mut Findings) -> Result<ForExec> {
+    parse(text, findings, mend_spec)
 }
 
 /// What `enableMonitoring` has replaced (config-linux.md, "IntelRdt"); the typed parser knows it by other names.
