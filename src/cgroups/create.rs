@@ -144,7 +144,8 @@ pub(super) fn open_made(
     };
     match open() {
         Ok((dir, inode, made)) => {
-            let record = Record { path: hierarchy.mount.join(path), inode, made, program: None, unit: None };
+            let record =
+                Record { path: hierarchy.mount.join(path), inode, made, program: None, unit: None, limited: false };
             Ok(Cgroup { dir, record, opening: None })
         }
         Err(errno) => Err((errno, made)),
@@ -163,6 +164,7 @@ pub(super) fn furnish(cgroup: &mut Cgroup, hierarchy: &Hierarchy, plan: &CgroupP
     let path = cgroup.path().strip_prefix(&hierarchy.mount).unwrap_or(&plan.path);
     controllers::enable(hierarchy, path, &cgroup.dir, &plan.controllers)?;
     apply(cgroup, &plan.writes)?;
+    cgroup.record.limited = plan.writes.iter().any(limits_memory);
     if let Some(owner) = plan.owner {
         hand_over(cgroup, owner)?;
     }
@@ -175,6 +177,11 @@ pub(super) fn furnish(cgroup: &mut Cgroup, hierarchy: &Hierarchy, plan: &CgroupP
         }
     }
     Ok(())
+}
+
+/// Whether the OOM killer may come because of it.
+pub(super) fn limits_memory(write: &Write) -> bool {
+    write.file == "memory.max" && write.value != "max"
 }
 
 /// Writes in order; what may be tried again comes once more at the end.
@@ -194,7 +201,7 @@ fn apply(cgroup: &Cgroup, writes: &[Write]) -> Result<()> {
 
 fn put(cgroup: &Cgroup, write: &Write) -> Result<(), Errno> {
     match (files::write_at(&cgroup.dir, Path::new(&write.file), &write.value), &write.missing) {
-        (Err(Errno::ENOENT), Missing::Ignore) => Ok(()),
+        (Err(Errno::ENOENT | Errno::EOPNOTSUPP), Missing::Ignore) => Ok(()),
         // BFQ's file can be there and still refuse (EOPNOTSUPP) while no disk uses it.
         (Err(Errno::ENOENT | Errno::EOPNOTSUPP), Missing::Instead { file, value }) => {
             files::write_at(&cgroup.dir, Path::new(file), value)

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use oci_spec::runtime::LinuxResources;
 
 use super::controllers::{self, Asked};
-use super::create::{PROGRAM_NAME, attach, not_written};
+use super::create::{PROGRAM_NAME, attach, limits_memory, not_written};
 use super::devices::Program;
 use super::plan::asked;
 use super::{Cgroup, Hierarchy, Missing, Write, current, files, resources};
@@ -151,11 +151,12 @@ impl Cgroup {
         match result {
             Ok(program) => {
                 let killed = self.oom_kills().unwrap_or(0).saturating_sub(kills);
-                let record = program.is_some() && !self.record.is_made();
-                if let Some(program) = program.filter(|_| record) {
+                let before = self.record.clone();
+                if let Some(program) = program.filter(|_| !self.record.is_made()) {
                     self.record.program = program;
                 }
-                Ok(Updated { killed, record })
+                self.record.limited |= plan.writes.iter().any(limits_memory);
+                Ok(Updated { killed, record: self.record != before })
             }
             Err(error) => {
                 undo.all();
@@ -217,7 +218,7 @@ impl Cgroup {
     /// One write, unless its value is in force already.
     fn change(&self, write: &Write, undo: &mut Undo) -> Result<(), Errno> {
         match (self.change_file(&write.file, &write.value, undo), &write.missing) {
-            (Err(Errno::ENOENT), Missing::Ignore) => Ok(()),
+            (Err(Errno::ENOENT | Errno::EOPNOTSUPP), Missing::Ignore) => Ok(()),
             (Err(Errno::ENOENT | Errno::EOPNOTSUPP), Missing::Instead { file, value }) => {
                 self.change_file(file, value, undo)
             }

@@ -4,7 +4,7 @@ use super::channel::{self, Channel, Down, Up};
 use super::init::{self, Inherited};
 use super::joiner::{self, Split};
 use super::outlets::Outlets;
-use super::{hooks_inside, rendezvous};
+use super::{hooks_inside, killed, rendezvous};
 use crate::cgroups::Cgroup;
 use crate::confine;
 use crate::fault::{During, Fault, words};
@@ -302,8 +302,10 @@ impl Making {
                 Up::Failed(fault) => return Err(fault.into()),
                 Up::Lost => return Err(self.death(site).into()),
                 _ => {
-                    return confine::failure(&self.page, &site.record.program)
-                        .map_or(Ok(()), |fault| Err(fault.into()));
+                    let killed =
+                        || killed::before_execve(site.record.cgroup.as_ref(), site.host.proc(), init.pid.as_raw());
+                    let failure = confine::failure(&self.page, &site.record.program).or_else(killed);
+                    return failure.map_or(Ok(()), |fault| Err(fault.into()));
                 }
             }
         }
@@ -314,8 +316,7 @@ impl Making {
         let child = self.joiner.take().or_else(|| self.init.take());
         let ended = child.and_then(|child| wait(child.pidfd.as_fd()).ok());
         if let Some(oom) = site.cgroup.as_ref().and_then(Cgroup::oom) {
-            let what = format!("init was killed by the OOM killer, {oom}, before it was ready");
-            return Fault::new("init", what).hint("raise linux.resources.memory.limit");
+            return killed::fault(&oom, "before it was ready");
         }
         match ended {
             Some(Ended::Signaled(signal)) => {
