@@ -348,6 +348,28 @@ fn a_frozen_cgroup_above() {
     running.delete_force().ok();
 }
 
+/// Nobody could ever begin there.
+#[test]
+fn a_new_one_below_a_frozen_one() {
+    let sandbox = sandbox!();
+    let above = Made::below(&sandbox, "above");
+    fs::write(above.0.join("cgroup.freeze"), "1").expect("freeze");
+    let words = format!("container's cgroup unexpectedly frozen: cgroup {} above it is", above.0.display());
+    let bundle =
+        |id: &str| sandbox.bundle(id).set("/linux/cgroupsPath", format!("{}/above/new/{id}", sandbox.cgroup()));
+    bundle("c").create().expect(1).fails_with(&words);
+    bundle("c").run().expect(1).fails_with(&words);
+    // With a joiner between.
+    let offsets = json!({ "boottime": { "secs": 7 } });
+    let shifted = bundle("c").namespace("time", None).set("/linux/timeOffsets", offsets);
+    shifted.create().expect(1).fails_with(&words);
+    assert!(!above.0.join("new").exists() && !sandbox.state_dir().join("c").exists());
+    // Silence alone is no reason.
+    fs::write(above.0.join("cgroup.freeze"), "0").expect("thaw");
+    let hook = json!([{ "path": "/bin/sleep", "args": ["sleep", "1.5"] }]);
+    bundle("c").set("/hooks/startContainer", hook).run().ok();
+}
+
 #[test]
 fn kill_reaches_all_without_a_pid_namespace() {
     let sandbox = sandbox!();

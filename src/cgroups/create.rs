@@ -29,7 +29,11 @@ impl Cgroup {
     /// `None` when the plan's manager is disabled, or when the caller may not make cgroups, nothing needs one, and
     /// `tolerate_denied` (a rootless caller) allows to go without: the container then stays in the caller's cgroup.
     /// An existing cgroup must be empty and not frozen; errors have runc's words, which callers match.
-    pub fn create(hierarchy: &Hierarchy, plan: &CgroupPlan, tolerate_denied: bool) -> Result<Option<Cgroup>> {
+    pub fn create(
+        hierarchy: &Hierarchy,
+        plan: &CgroupPlan,
+        tolerate_denied: impl Fn() -> bool,
+    ) -> Result<Option<Cgroup>> {
         if plan.manager == Manager::Disabled {
             return Ok(None);
         }
@@ -38,7 +42,7 @@ impl Cgroup {
         }
         let made = match make(hierarchy, &plan.path) {
             Ok(made) => made,
-            Err(errno) if tolerate_denied && is_denied(errno) && !needs_cgroup(plan) => {
+            Err(errno) if is_denied(errno) && tolerate_denied() && !needs_cgroup(plan) => {
                 return Ok(None);
             }
             Err(errno) => return Err(not_made(hierarchy, plan, errno)),
