@@ -47,6 +47,9 @@ pub struct Entry<'a> {
 /// Starts the process, and returns once it runs its program; with the master of its terminal, where that is ours.
 pub fn enter(mut entry: Entry) -> Result<(Child, Option<OwnedFd>)> {
     let pid = entry.record.init.as_ref().map_or(0, |init| init.pid);
+    if let Some(cgroup) = entry.cgroup.as_ref().filter(|cgroup| cgroup.is_users_unit()) {
+        cgroup.approach(&Hierarchy::detect()?)?;
+    }
     let home = open_cgroup(&entry, pid)?;
     let root = if entry.record.chrooted { Some(open_root(pid)?) } else { None };
     let page = FaultPage::inherited().during("clone", || "cannot map a shared page".to_owned())?;
