@@ -40,6 +40,15 @@ pub fn stat_field(stat: &str, number: usize) -> Option<&str> {
     stat[stat.rfind(')')? + 1..].split_ascii_whitespace().nth(number.checked_sub(3)?)
 }
 
+/// Whether process `pid` has executed a program since its clone; of one that has ended this can be asked until it is reaped.
+/// `None` when there is no such process any more.
+pub fn has_executed(proc: BorrowedFd, pid: i32) -> Option<bool> {
+    /// include/linux/sched.h: set by the clone, cleared by execve before it closes descriptors.
+    const PF_FORKNOEXEC: u64 = 0x40;
+    let stat = read(proc, &format!("{pid}/stat")).ok()?;
+    Some(stat_field(&stat, 9)?.parse::<u64>().ok()? & PF_FORKNOEXEC == 0)
+}
+
 /// Reads a small file below `proc`.
 pub fn read(proc: BorrowedFd, path: &str) -> nix::Result<String> {
     read_text(openat2(proc, path, libc::O_RDONLY, 0, STAY)?)

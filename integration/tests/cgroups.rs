@@ -1,7 +1,7 @@
 //! The container's cgroup: where, with what in force, and gone afterwards. On a host whose second hierarchy has few
 //! controllers (its own tests name what they need), limits without one must be clear errors.
 
-use rt_integration::{Bundle, Sandbox, sandbox, skip};
+use rt_integration::{Bundle, HostMount, Sandbox, Silent, sandbox, skip};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -254,6 +254,47 @@ fn pause_and_resume() {
     bundle.delete().ok();
 }
 
+/// Nothing stays half frozen, and whoever held it up is named.
+#[test]
+fn a_pause_that_fails() {
+    let sandbox = match Sandbox::shared() {
+        Ok(sandbox) => sandbox,
+        Err(why) => skip!("{why}"),
+    };
+    let share = sandbox.dir().join("share");
+    let _share = HostMount::tmpfs(&share, 0, "mode=755").propagation(libc::MS_SHARED);
+    fs::create_dir(share.join("silent")).expect("a directory");
+    let bundle = sandbox.bundle("c").mount("/mnt", "bind", share.to_str().expect("UTF-8"), &["rbind", "rslave"]);
+    let bundle = running(bundle);
+    // Only now: rt itself would wait for an answer.
+    let Ok(silent) = Silent::mount(share.join("silent")) else { skip!("no FUSE") };
+    let exec = sandbox.spawn(sandbox.command(["exec", "c", "/bin/probe", "cat", "/mnt/silent/file"]));
+    let pids = || fs::read_to_string(sandbox.cgroup_dir("c").join("cgroup.procs")).unwrap_or_default();
+    let waits = |pid: &&str| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.starts_with(&format!("{pid} (probe) D"))
+    };
+    let until = std::time::Instant::now() + rt_integration::time_limit();
+    let waiting = loop {
+        if let Some(pid) = pids().lines().find(waits) {
+            break pid.to_owned();
+        }
+        assert!(std::time::Instant::now() < until, "nobody waits: {}", pids());
+        std::thread::yield_now();
+    };
+    let out = sandbox.rt(["pause", "c"]).expect(1).fails_with("cannot freeze all processes of cgroup");
+    let named = format!("still running: {waiting} (probe); it was thawed again");
+    assert!(out.stderr().contains(&named), "{}", out.report());
+    let freeze = fs::read_to_string(sandbox.cgroup_dir("c").join("cgroup.freeze")).expect("cgroup.freeze");
+    assert_eq!((freeze.as_str(), bundle.status().as_str()), ("0\n", "running"));
+    bundle.exec(["/bin/true"]).ok();
+    // Without its server it is told that the connection is gone.
+    drop(silent);
+    exec.wait().expect(1);
+    sandbox.rt(["pause", "c"]).ok();
+    bundle.delete_force().ok();
+}
+
 #[test]
 fn delete_force_of_a_paused_container() {
     let sandbox = sandbox!();
@@ -305,6 +346,28 @@ fn a_frozen_cgroup_above() {
     created.wait_stopped();
     created.delete().ok();
     running.delete_force().ok();
+}
+
+/// Nobody could ever begin there.
+#[test]
+fn a_new_one_below_a_frozen_one() {
+    let sandbox = sandbox!();
+    let above = Made::below(&sandbox, "above");
+    fs::write(above.0.join("cgroup.freeze"), "1").expect("freeze");
+    let words = format!("container's cgroup unexpectedly frozen: cgroup {} above it is", above.0.display());
+    let bundle =
+        |id: &str| sandbox.bundle(id).set("/linux/cgroupsPath", format!("{}/above/new/{id}", sandbox.cgroup()));
+    bundle("c").create().expect(1).fails_with(&words);
+    bundle("c").run().expect(1).fails_with(&words);
+    // With a joiner between.
+    let offsets = json!({ "boottime": { "secs": 7 } });
+    let shifted = bundle("c").namespace("time", None).set("/linux/timeOffsets", offsets);
+    shifted.create().expect(1).fails_with(&words);
+    assert!(!above.0.join("new").exists() && !sandbox.state_dir().join("c").exists());
+    // Silence alone is no reason.
+    fs::write(above.0.join("cgroup.freeze"), "0").expect("thaw");
+    let hook = json!([{ "path": "/bin/sleep", "args": ["sleep", "1.5"] }]);
+    bundle("c").set("/hooks/startContainer", hook).run().ok();
 }
 
 #[test]

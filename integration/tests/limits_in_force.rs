@@ -83,13 +83,17 @@ impl Disk {
     }
 
     /// A container that has the disk as /dev/disk, may use it, and has these limits.
-    fn given_to<'a>(&self, sandbox: &'a Sandbox, mut resources: Value) -> Bundle<'a> {
+    fn given_to<'a>(&self, sandbox: &'a Sandbox, resources: Value) -> Bundle<'a> {
+        self.given_as(sandbox, "c", resources)
+    }
+
+    fn given_as<'a>(&self, sandbox: &'a Sandbox, id: &str, mut resources: Value) -> Bundle<'a> {
         resources["devices"] = json!([
             { "allow": false, "access": "rwm" },
             { "allow": true, "type": "b", "major": self.major, "minor": self.minor, "access": "rw" }
         ]);
         let node = json!({ "path": "/dev/disk", "type": "b", "major": self.major, "minor": self.minor });
-        with(sandbox, "c", resources).set("/linux/devices", json!([node]))
+        with(sandbox, id, resources).set("/linux/devices", json!([node]))
     }
 
     fn number(&self) -> String {
@@ -164,6 +168,31 @@ fn memory_high_reclaims() {
     bundle.delete_force().ok();
 }
 
+/// Where all below one cgroup have to give memory back, the one with a reservation keeps what it has.
+#[test]
+fn a_reservation_protects() {
+    let sandbox = sandbox!();
+    needs!(sandbox, "memory");
+    let disk = test_disk!();
+    const CACHED: u64 = 16 << 20;
+    // A page of the disk counts for whoever reads it first, or ahead.
+    let container = |id: &str, from: &str, reservation: i64| {
+        let memory = json!({ "memory": { "reservation": reservation } });
+        let steps = ["seq", "cache", "/dev/disk", from, "16", "--", "echo", "cached", "--", "pause"];
+        let bundle = disk.given_as(&sandbox, id, memory).args(steps);
+        bundle.run_with(&["--detach"]).ok().wait_stdout("cached");
+        bundle
+    };
+    let kept = |id: &str| count(&sandbox, id, "memory.stat", "file");
+    let both = [container("kept", "0", 64 * MIB), container("taken", "40", 0)];
+    let before = ["kept", "taken"].map(kept);
+    assert!(before.iter().all(|bytes| *bytes >= CACHED), "{before:?}");
+    fs::write(sandbox.cgroup_dir("memory.reclaim"), "12M").expect("memory.reclaim");
+    let after = ["kept", "taken"].map(kept);
+    assert!(after[0] == before[0] && after[1] <= before[1] - (11 << 20), "{before:?} bytes, then {after:?}");
+    both.iter().for_each(|bundle| drop(bundle.delete_force().ok()));
+}
+
 /// The same load lives with swap and dies without.
 #[test]
 fn swap_in_force() {
@@ -233,6 +262,26 @@ fn a_quota_throttles() {
     let (throttled, waited, used) = burn(json!({ "quota": 10_000, "period": 100_000 }));
     assert!(throttled >= 5 && waited > used, "throttled {throttled} times, {waited} µs; used {used} µs");
     assert_eq!(burn(json!({ "shares": 100 })).0, 0);
+}
+
+/// What was not used before may be used at once, beyond the quota.
+#[test]
+fn a_burst_is_let_through() {
+    let sandbox = sandbox!();
+    needs!(sandbox, "cpu");
+    let bursts = |burst: u64| {
+        let cpu = json!({ "quota": 100_000, "period": 1_000_000, "burst": burst });
+        // Unused periods come first, which is what a burst is made of; then more than it can be.
+        let bundle = with(&sandbox, "c", json!({ "cpu": cpu }));
+        let bundle = bundle.args("seq sleep 3 -- burn 0.4 -- echo done -- pause".split(' '));
+        bundle.run_with(&["--detach"]).ok().wait_stdout("done");
+        let found = ["nr_bursts", "burst_usec"].map(|key| count(&sandbox, "c", "cpu.stat", key));
+        bundle.delete_force().ok();
+        found
+    };
+    let [times, used] = bursts(100_000);
+    assert!(times > 0 && used > 0, "{times} bursts of {used} µs altogether");
+    assert_eq!(bursts(0), [0, 0]);
 }
 
 /// Two busy containers on one processor get it by their weights.
@@ -324,6 +373,48 @@ fn weights_of_a_disk() {
     let expected = format!("default 500\n{} 300", disk.number());
     shows(&sandbox, weights, &[("io.bfq.weight", &expected)]);
     use_scheduler("none");
+}
+
+/// Two containers that read a disk get it by their weights. The kernel schedules by `io.weight` where its cost model is
+/// switched on (cgroup-v2.rst, `io.cost.qos`).
+#[test]
+fn weights_share_a_disk() {
+    let sandbox = sandbox!();
+    needs!(sandbox, "io");
+    let disk = test_disk!();
+    let set = |file: &str, value: &str| {
+        fs::write(Path::new("/sys/fs/cgroup").join(file), format!("{} {value}", disk.number())).expect(file);
+    };
+    let blocks_read = |id: &str| {
+        let stat = outside(&sandbox, id, "io.stat");
+        let bytes = stat.split(' ').find_map(|word| word.strip_prefix("rbytes="));
+        bytes.map_or(0, |bytes| bytes.parse::<u64>().expect("a number") / 4096)
+    };
+    // A disk that is never taken to be faster or slower than this.
+    let model = ["rbps", "wbps"].map(|key| format!("{key}=104857600"));
+    let rates = ["rseqiops", "rrandiops", "wseqiops", "wrandiops"].map(|key| format!("{key}=100"));
+    set("io.cost.model", &format!("ctrl=user model=linear {} {}", model.join(" "), rates.join(" ")));
+    set("io.cost.qos", "enable=1 ctrl=user min=100.00 max=100.00");
+    let of_one =
+        |weight: u64| json!({ "weightDevice": [{ "major": disk.major, "minor": disk.minor, "weight": weight }] });
+    let of_all = |weight: u64| json!({ "weight": weight });
+    for weights in [&of_all as &dyn Fn(u64) -> Value, &of_one] {
+        let container = |id: &str, weight: u64, blocks: &str| {
+            let bundle = disk.given_as(&sandbox, id, json!({ "blockIO": weights(weight) }));
+            bundle.args(["seq", "echo", "begins", "--", "disk", "r", "/dev/disk", blocks])
+        };
+        let light = container("light", 10, "16384");
+        light.run_with(&["--detach"]).ok().wait_stdout("begins");
+        let heavy = container("heavy", 1000, "200");
+        let running = heavy.spawn(&[]);
+        running.wait_stdout("begins");
+        let before = blocks_read("light");
+        running.wait().ok();
+        let meanwhile = blocks_read("light") - before;
+        light.delete_force().ok();
+        assert!(meanwhile < 80, "{meanwhile} blocks beside 200 of the heavy one, with {}", weights(10));
+    }
+    set("io.cost.qos", "enable=0");
 }
 
 #[test]

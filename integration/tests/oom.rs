@@ -90,6 +90,62 @@ fn before_the_program_runs() {
     assert!(!sandbox.state_dir().join("c").exists());
 }
 
+/// All of the container dies with a startContainer hook: init after the word to go on, and before its execve.
+fn killed_by_its_hook<'a>(sandbox: &'a Sandbox) -> Bundle<'a> {
+    let hook = json!([{ "path": "/bin/probe", "args": ["probe", "oom", "64"] }]);
+    let bundle = limited(sandbox).set("/hooks/startContainer", hook).args(["true"]);
+    bundle.set("/linux/resources/unified", json!({ "memory.oom.group": "1" }))
+}
+
+const BEFORE: &str = "killed by the OOM killer, memory.max=33554432, memory.peak=";
+
+#[test]
+fn between_start_and_execve() {
+    let sandbox = sandbox!();
+    needs_memory!(sandbox);
+    let bundle = killed_by_its_hook(&sandbox);
+    bundle.create().ok();
+    let out = bundle.start().expect(1).fails_with(BEFORE);
+    assert!(out.stderr().contains("before it ran the program"), "{}", out.report());
+    let state = bundle.state();
+    assert!(state["status"] == "stopped" && state["oom"]["memoryMax"].as_str() == Some(LIMIT), "{state}");
+    bundle.delete().ok();
+    let out = bundle.run().expect(1).fails_with(BEFORE);
+    assert!(out.stderr().contains("before it ran the program"), "{}", out.report());
+    bundle.run_with(&["--detach"]).expect(1).fails_with(BEFORE);
+    assert!(!sandbox.cgroup_dir("c").exists() && !sandbox.state_dir().join("c").exists());
+}
+
+/// A limit that came by update counts, too.
+#[test]
+fn after_an_update() {
+    let sandbox = sandbox!();
+    needs_memory!(sandbox);
+    let bundle = killed_by_its_hook(&sandbox).set("/linux/resources/memory", json!({}));
+    bundle.create().ok();
+    sandbox.rt(["update", "--memory", "32m", "--memory-swap", "32m", "c"]).ok();
+    bundle.start().expect(1).fails_with(BEFORE);
+    bundle.delete().ok();
+}
+
+/// The OOM killer had taken a child, and somebody else killed init.
+#[test]
+fn not_of_the_program() {
+    let sandbox = sandbox!();
+    needs_memory!(sandbox);
+    let bundle = limited(&sandbox).args("seq echo ready -- pause".split(' '));
+    let run = bundle.spawn(&[]);
+    run.wait_stdout("ready");
+    bundle.exec(["/bin/probe", "oom", "64"]).expect(137);
+    bundle.kill("KILL").ok();
+    let out = run.wait().expect(137);
+    assert!(
+        out.stderr().contains("was killed (possibly OOM-killed: the OOM killer has killed 1 process"),
+        "{}",
+        out.report()
+    );
+}
+
 #[test]
 fn nothing_to_tell() {
     let sandbox = sandbox!();

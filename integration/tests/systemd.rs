@@ -224,6 +224,93 @@ fn limits_of_a_users_unit() {
     limits(&sandbox, Whose::Users);
 }
 
+/// Start, update and stop by the message bus, where systemd's own socket is hidden from rt (and from nobody else: systemctl
+/// knows no other way).
+fn by_the_bus(sandbox: &Sandbox, whose: Whose) {
+    let hidden = |words: &[&str]| {
+        let plain = sandbox.command(words);
+        let mut call = Command::new("unshare");
+        let script = "mount --bind /dev/null /run/systemd/private; exec \"$@\"";
+        call.args(["--mount", "sh", "-c", script, "sh"]);
+        if whose == Whose::Users {
+            call = Command::new("env");
+            call.arg(format!("DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/{USER}/bus"))
+                .arg("XDG_RUNTIME_DIR=/nowhere");
+        }
+        call.arg(plain.get_program()).args(plain.get_args());
+        let call = match sandbox.user() {
+            Some(uid) => within_manager(&call, uid),
+            None => call,
+        };
+        sandbox.finish(call).ok()
+    };
+    let bundle = in_unit(sandbox, ":rt-test:bus").set("/linux/resources/pids", json!({ "limit": 9 }));
+    bundle.write();
+    hidden(&["--systemd-cgroup", "run", "--detach", "--bundle", bundle.dir.to_str().expect("UTF-8"), "c"]);
+    let (unit, dir) = ("rt-test-bus.scope", cgroup_of(bundle.pid()));
+    assert!(dir.ends_with(unit), "{}", dir.display());
+    assert_eq!((read(&dir, "pids.max").as_str(), show(whose, unit, "TasksMax").as_str()), ("9", "9"));
+    hidden(&["update", "--pids-limit", "7", "c"]);
+    assert_eq!((read(&dir, "pids.max").as_str(), show(whose, unit, "TasksMax").as_str()), ("7", "7"));
+    hidden(&["delete", "--force", "c"]);
+    assert_eq!(show(whose, unit, "LoadState"), "not-found");
+}
+
+#[test]
+fn a_unit_by_the_bus() {
+    let sandbox = systemd!();
+    by_the_bus(&sandbox, Whose::System);
+}
+
+#[test]
+fn a_users_unit_by_the_bus() {
+    let sandbox = systemd!().as_user(USER);
+    if let Some(why) = users() {
+        skip!("{why}");
+    }
+    by_the_bus(&sandbox, Whose::Users);
+}
+
+/// From a scope beside the user's manager, as a login session is one.
+#[test]
+fn a_user_calls_from_his_session() {
+    let sandbox = systemd!().as_user(USER);
+    if let Some(why) = users() {
+        skip!("{why}");
+    }
+    let session = |words: &[&str]| {
+        let plain = sandbox.command(words);
+        let mut call = Command::new("systemd-run");
+        call.args([
+            "--scope",
+            "--quiet",
+            "--collect",
+            &format!("--slice=user-{USER}.slice"),
+            &format!("--uid={USER}"),
+            "--",
+        ]);
+        call.arg(plain.get_program()).args(plain.get_args()).stdin(std::process::Stdio::null());
+        call.env("XDG_RUNTIME_DIR", format!("/run/user/{USER}"));
+        sandbox.finish(call)
+    };
+    let bundle = in_unit(&sandbox, ":rt-test:session").set("/linux/resources/pids", json!({ "limit": 9 }));
+    bundle.write();
+    let dir = bundle.dir.to_str().expect("UTF-8");
+    session(&["--systemd-cgroup", "run", "--detach", "--bundle", dir, "c"]).ok();
+    let cgroup = cgroup_of(bundle.pid());
+    assert!(cgroup.ends_with("rt-test-session.scope"), "{}", cgroup.display());
+    assert_eq!(
+        (read(&cgroup, "pids.max").as_str(), show(Whose::Users, "rt-test-session.scope", "TasksMax").as_str()),
+        ("9", "9")
+    );
+    let inside = session(&["exec", "c", "/bin/probe", "cat", "/proc/self/cgroup"]).ok().stdout();
+    assert_eq!(inside.trim_end(), "0::/");
+    session(&["delete", "--force", "c"]).ok();
+    assert!(!cgroup.exists());
+    assert_eq!(show(Whose::Users, "rt-test-session.scope", "LoadState"), "not-found");
+    assert!(!systemctl(Whose::Users, &["list-units", "--all"]).contains("rt-caller-"), "none is left");
+}
+
 #[test]
 fn units_have_the_names_that_callers_compute() {
     let sandbox = systemd!();

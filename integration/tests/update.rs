@@ -1,7 +1,7 @@
 //! `rt update`: what is named changes, what is not stays, and where one part fails nothing has changed. Limits of
 //! controllers that a host lacks are tried where they exist.
 
-use rt_integration::{Bundle, Outcome, Sandbox, sandbox, skip};
+use rt_integration::{Bundle, HostMount, Outcome, Sandbox, sandbox, skip};
 use serde_json::{Value, json};
 use std::fs;
 use std::process::Stdio;
@@ -83,6 +83,26 @@ fn a_failed_update_changes_nothing() {
     assert_eq!(file(&sandbox, "cgroup.max.depth"), "9", "the old value is back");
     assert_eq!(kept(&sandbox), before);
     bundle.delete_force().ok();
+}
+
+/// What cannot be kept is not put in force either.
+#[test]
+fn a_full_disk_changes_nothing() {
+    let sandbox = sandbox!();
+    let state = HostMount::tmpfs(&sandbox.state_dir(), 0, "mode=711,size=64k");
+    let bundle = running(sandbox.bundle("c").set("/linux/resources/unified", json!({ "cgroup.max.depth": "9" })));
+    let before = kept(&sandbox);
+    let filler = sandbox.state_dir().join("filler");
+    fs::write(&filler, vec![0; 1 << 20]).expect_err("more than there is room for");
+    let out = update_from(&sandbox, json!({ "unified": { "cgroup.max.depth": "3" } })).expect(1);
+    out.fails_with("/config.json.new");
+    assert_eq!((file(&sandbox, "cgroup.max.depth"), kept(&sandbox)), ("9".into(), before));
+    fs::remove_file(&filler).expect("the filler");
+    update_from(&sandbox, json!({ "unified": { "cgroup.max.depth": "3" } })).ok();
+    assert_eq!(file(&sandbox, "cgroup.max.depth"), "3");
+    bundle.delete_force().ok();
+    assert!(fs::read_dir(sandbox.state_dir()).expect("the state").next().is_none());
+    drop(state);
 }
 
 #[test]

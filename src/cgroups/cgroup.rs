@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::files;
 use super::hierarchy::Hierarchy;
+use super::oom::Oom;
 use super::scope::Opening;
 use super::systemd::Unit;
 use super::tree::{self, Visit};
@@ -41,6 +42,9 @@ pub struct Record {
     /// The unit of systemd that it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<Unit>,
+    /// Its memory has a limit of its own, so that the OOM killer may come.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub limited: bool,
 }
 
 /// One directory that rt made.
@@ -64,7 +68,7 @@ impl Record {
         let made: Vec<Made> =
             planned.iter().filter_map(|path| Some(Made { path: path.clone(), inode: inode(path)? })).collect();
         let last = made.last().filter(|made| Some(&made.path) == planned.last())?.clone();
-        Some(Record { path: last.path, inode: last.inode, made, program: None, unit: None })
+        Some(Record { path: last.path, inode: last.inode, made, program: None, unit: None, limited: false })
     }
 
     /// True when nothing in the cgroup runs because it, or a cgroup above it, was told to freeze.
@@ -80,38 +84,6 @@ impl Record {
     fn read(&self, file: &str) -> Option<String> {
         let file = crate::sys::fs::open(&self.path.join(file), OFlag::O_RDONLY);
         file.and_then(crate::sys::fs::read_text).ok()
-    }
-}
-
-/// What the OOM killer did in a cgroup and below it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Oom {
-    /// How many processes it killed.
-    pub kills: u64,
-    /// `memory.max`: bytes, or "max".
-    #[serde(rename = "memoryMax")]
-    pub max: String,
-    /// Bytes; `memory.peak` came with kernel 5.19.
-    #[serde(rename = "memoryPeak", default, skip_serializing_if = "Option::is_none")]
-    pub peak: Option<String>,
-}
-
-impl Oom {
-    fn find(read: impl Fn(&str) -> Option<String>) -> Option<Oom> {
-        let kills = files::keyed(&read("memory.events")?, "oom_kill").filter(|kills| *kills > 0)?;
-        let value = |file| read(file).map(|text| text.trim_end().to_owned());
-        Some(Oom {
-            kills,
-            max: value("memory.max").unwrap_or_else(|| "unknown".to_owned()),
-            peak: value("memory.peak"),
-        })
-    }
-}
-
-impl std::fmt::Display for Oom {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "memory.max={}", self.max)?;
-        self.peak.as_ref().map_or(Ok(()), |peak| write!(f, ", memory.peak={peak}"))
     }
 }
 
@@ -137,7 +109,7 @@ impl Cgroup {
         let failed = || format!("cannot open cgroup {}", path.display());
         let dir = open_directory(&path).with_context(failed)?;
         let inode = fstat(&dir).with_context(failed)?.st_ino;
-        let record = Record { path, inode, made: Vec::new(), program: None, unit: None };
+        let record = Record { path, inode, made: Vec::new(), program: None, unit: None, limited: false };
         Ok(Cgroup { dir, record, opening: None })
     }
 
@@ -274,7 +246,7 @@ mod tests {
 
     fn record(made: &[(&str, u64)]) -> Record {
         let made = made.iter().map(|(path, inode)| Made { path: path.into(), inode: *inode }).collect();
-        Record { path: "/sys/fs/cgroup/a/b".into(), inode: 7, made, program: None, unit: None }
+        Record { path: "/sys/fs/cgroup/a/b".into(), inode: 7, made, program: None, unit: None, limited: false }
     }
 
     #[test]
@@ -291,21 +263,6 @@ mod tests {
         let record = record(&[("/sys/fs/cgroup/a/b", 7)]);
         let text = serde_json::to_string(&record).unwrap();
         assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record);
-    }
-
-    #[test]
-    fn what_the_oom_killer_did() {
-        let files = |kills: &'static str| {
-            move |file: &str| match file {
-                "memory.events" => Some(format!("low 0\noom 9\noom_kill {kills}\n")),
-                "memory.max" => Some("4096\n".to_owned()),
-                _ => None,
-            }
-        };
-        assert_eq!(Oom::find(files("0")), None);
-        let oom = Oom::find(files("2")).unwrap();
-        assert_eq!((oom.kills, oom.to_string().as_str()), (2, "memory.max=4096"));
-        assert_eq!(serde_json::to_string(&oom).unwrap(), r#"{"kills":2,"memoryMax":"4096"}"#);
     }
 
     #[test]

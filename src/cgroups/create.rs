@@ -29,7 +29,11 @@ impl Cgroup {
     /// `None` when the plan's manager is disabled, or when the caller may not make cgroups, nothing needs one, and
     /// `tolerate_denied` (a rootless caller) allows to go without: the container then stays in the caller's cgroup.
     /// An existing cgroup must be empty and not frozen; errors have runc's words, which callers match.
-    pub fn create(hierarchy: &Hierarchy, plan: &CgroupPlan, tolerate_denied: bool) -> Result<Option<Cgroup>> {
+    pub fn create(
+        hierarchy: &Hierarchy,
+        plan: &CgroupPlan,
+        tolerate_denied: impl Fn() -> bool,
+    ) -> Result<Option<Cgroup>> {
         if plan.manager == Manager::Disabled {
             return Ok(None);
         }
@@ -38,7 +42,7 @@ impl Cgroup {
         }
         let made = match make(hierarchy, &plan.path) {
             Ok(made) => made,
-            Err(errno) if tolerate_denied && is_denied(errno) && !needs_cgroup(plan) => {
+            Err(errno) if is_denied(errno) && tolerate_denied() && !needs_cgroup(plan) => {
                 return Ok(None);
             }
             Err(errno) => return Err(not_made(hierarchy, plan, errno)),
@@ -144,7 +148,8 @@ pub(super) fn open_made(
     };
     match open() {
         Ok((dir, inode, made)) => {
-            let record = Record { path: hierarchy.mount.join(path), inode, made, program: None, unit: None };
+            let record =
+                Record { path: hierarchy.mount.join(path), inode, made, program: None, unit: None, limited: false };
             Ok(Cgroup { dir, record, opening: None })
         }
         Err(errno) => Err((errno, made)),
@@ -163,6 +168,7 @@ pub(super) fn furnish(cgroup: &mut Cgroup, hierarchy: &Hierarchy, plan: &CgroupP
     let path = cgroup.path().strip_prefix(&hierarchy.mount).unwrap_or(&plan.path);
     controllers::enable(hierarchy, path, &cgroup.dir, &plan.controllers)?;
     apply(cgroup, &plan.writes)?;
+    cgroup.record.limited = plan.writes.iter().any(limits_memory);
     if let Some(owner) = plan.owner {
         hand_over(cgroup, owner)?;
     }
@@ -175,6 +181,11 @@ pub(super) fn furnish(cgroup: &mut Cgroup, hierarchy: &Hierarchy, plan: &CgroupP
         }
     }
     Ok(())
+}
+
+/// Whether the OOM killer may come because of it.
+pub(super) fn limits_memory(write: &Write) -> bool {
+    write.file == "memory.max" && write.value != "max"
 }
 
 /// Writes in order; what may be tried again comes once more at the end.
@@ -194,7 +205,7 @@ fn apply(cgroup: &Cgroup, writes: &[Write]) -> Result<()> {
 
 fn put(cgroup: &Cgroup, write: &Write) -> Result<(), Errno> {
     match (files::write_at(&cgroup.dir, Path::new(&write.file), &write.value), &write.missing) {
-        (Err(Errno::ENOENT), Missing::Ignore) => Ok(()),
+        (Err(Errno::ENOENT | Errno::EOPNOTSUPP), Missing::Ignore) => Ok(()),
         // BFQ's file can be there and still refuse (EOPNOTSUPP) while no disk uses it.
         (Err(Errno::ENOENT | Errno::EOPNOTSUPP), Missing::Instead { file, value }) => {
             files::write_at(&cgroup.dir, Path::new(file), value)

@@ -15,6 +15,7 @@ pub mod files;
 mod freezer;
 mod hierarchy;
 pub mod merge;
+pub mod oom;
 mod plan;
 mod remove;
 pub mod resctrl;
@@ -26,8 +27,9 @@ mod update;
 
 use serde::{Deserialize, Serialize};
 
-pub use cgroup::{Cgroup, Oom, Record};
+pub use cgroup::{Cgroup, Record};
 pub use hierarchy::Hierarchy;
+pub use oom::Oom;
 pub use plan::{CgroupPlan, Request, plan, without};
 pub use remove::describe;
 pub use update::{UpdatePlan, UpdateRequest, plan as plan_update};
@@ -68,6 +70,7 @@ impl Write {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Missing {
     Fail,
+    /// Nothing, nor that nobody uses it now (EOPNOTSUPP).
     Ignore,
     /// Write this to another file of the same controller.
     Instead {

@@ -252,9 +252,13 @@ fn block_io_writes(block_io: &LinuxBlockIo, writes: &mut Vec<Write>) -> Result<(
             return Ok(());
         };
         ensure!((10..=1000).contains(&weight), "{field}: {weight} is not within 10..1000");
-        // BFQ takes the number as it is; without it io.weight has another range.
-        let instead = Missing::Instead { file: "io.weight", value: format!("{target}{}", io_weight(weight)) };
+        // BFQ takes the number as it is; io.weight has another range. BFQ's file is there for every disk once one uses it,
+        // so that alone it would leave the others without their weight.
+        let scaled = format!("{target}{}", io_weight(weight));
+        let instead = Missing::Instead { file: "io.weight", value: scaled.clone() };
+        let of_others = Write { missing: Missing::Ignore, ..Write::new("io.weight", scaled, &*field) };
         writes.push(Write { missing: instead, ..Write::new("io.bfq.weight", format!("{target}{weight}"), field) });
+        writes.push(of_others);
         Ok(())
     };
     weigh("", block_io.weight(), "linux.resources.blockIO.weight".into())?;

@@ -91,13 +91,16 @@ fn block_io() {
         told,
         [
             ("io.bfq.weight", "1000"),
+            ("io.weight", "10000"),
             ("io.bfq.weight", "8:0 10"),
+            ("io.weight", "8:0 1"),
             ("io.max", "8:0 rbps=600"),
             ("io.max", "8:16 wiops=max")
         ]
     );
     assert_eq!(writes[0].missing, Missing::Instead { file: "io.weight", value: "10000".into() });
-    assert_eq!(writes[1].missing, Missing::Instead { file: "io.weight", value: "8:0 1".into() });
+    assert_eq!(writes[1].missing, Missing::Ignore);
+    assert_eq!(writes[2].missing, Missing::Instead { file: "io.weight", value: "8:0 1".into() });
     assert!(lines(r#"{"blockIO":{"weight":0,"leafWeight":0}}"#).is_empty());
     assert!(error(r#"{"blockIO":{"weight":5}}"#).contains("10..1000"));
 }

@@ -45,7 +45,7 @@ pub(super) fn create(hierarchy: &Hierarchy, plan: &CgroupPlan, unit: &UnitPlan) 
     if let Some(keeper) = keeper {
         cgroup.opening = Some(Opening { keeper, pids_max: make_room(&mut plan.writes) });
     }
-    if let Err(error) = furnish(&mut cgroup, hierarchy, &plan) {
+    if let Err(error) = furnish(&mut cgroup, hierarchy, &plan).and_then(|()| cgroup.approach(hierarchy)) {
         let _ = cgroup.remove(super::remove::LIMIT);
         return Err(error);
     }
@@ -93,6 +93,18 @@ impl Cgroup {
             let _ = files::write_at(&self.dir, Path::new(&write.file), &write.value);
         }
         Ok(())
+    }
+
+    pub fn is_users_unit(&self) -> bool {
+        self.record.unit.as_ref().is_some_and(|unit| unit.user)
+    }
+
+    /// To be called before a process is cloned into it.
+    pub fn approach(&self, hierarchy: &Hierarchy) -> Result<()> {
+        match &self.record.unit {
+            Some(unit) => unit.approach(&hierarchy.own_path()?),
+            None => Ok(()),
+        }
     }
 
     /// To be called when the first process of the container has been born in it. Only a scope has something to do then.

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use oci_spec::runtime::LinuxResources;
 
 use super::controllers::{self, Asked};
-use super::create::{PROGRAM_NAME, attach, not_written};
+use super::create::{PROGRAM_NAME, attach, limits_memory, not_written};
 use super::devices::Program;
 use super::plan::asked;
 use super::{Cgroup, Hierarchy, Missing, Write, current, files, resources};
@@ -103,28 +103,17 @@ impl UpdatePlan {
 }
 
 /// What an update did that its caller may not expect.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Updated {
     /// How many processes the OOM killer killed meanwhile.
     pub killed: u64,
     /// The cgroup's record is another now.
     pub record: bool,
+    undo: Undo,
 }
 
-/// The way back from what was written, oldest first.
-struct Undo<'a> {
-    cgroup: &'a Cgroup,
-    writes: Vec<(String, String)>,
-}
-
-impl Undo<'_> {
-    fn all(self) {
-        for (file, value) in self.writes.iter().rev() {
-            // A limit that was lowered may be above what is in use by now; there is nothing else to do about it.
-            let _ = files::write_at(self.cgroup.fd(), Path::new(file), value);
-        }
-    }
-}
+/// The way back from what was written: files and their old values, oldest first.
+type Undo = Vec<(String, String)>;
 
 impl Cgroup {
     /// Puts an update in force. Where one part fails, what was written before has its old value again.
@@ -138,7 +127,7 @@ impl Cgroup {
         }
         self.check_memory(plan)?;
         let kills = self.oom_kills().unwrap_or(0);
-        let mut undo = Undo { cgroup: self, writes: Vec::new() };
+        let mut undo = Undo::new();
         let result = if plan.safe { self.make_room(plan, &mut undo) } else { Ok(None) }.and_then(|high| {
             self.write_all(&plan.writes, &mut undo)?;
             let program = self.change_devices(&plan.devices)?;
@@ -151,16 +140,29 @@ impl Cgroup {
         match result {
             Ok(program) => {
                 let killed = self.oom_kills().unwrap_or(0).saturating_sub(kills);
-                let record = program.is_some() && !self.record.is_made();
-                if let Some(program) = program.filter(|_| record) {
+                let before = self.record.clone();
+                if let Some(program) = program.filter(|_| !self.record.is_made()) {
                     self.record.program = program;
                 }
-                Ok(Updated { killed, record })
+                self.record.limited |= plan.writes.iter().any(limits_memory);
+                Ok(Updated { killed, record: self.record != before, undo })
             }
             Err(error) => {
-                undo.all();
+                self.write_back(&undo);
                 Err(error)
             }
+        }
+    }
+
+    /// Writes the old limits back; the device program stays as it is by now.
+    pub fn revert(&self, updated: &Updated) {
+        self.write_back(&updated.undo);
+    }
+
+    fn write_back(&self, undo: &Undo) {
+        for (file, value) in undo.iter().rev() {
+            // A limit that was lowered may be above what is in use by now; there is nothing else to do about it.
+            let _ = files::write_at(self.fd(), Path::new(file), value);
         }
     }
 
@@ -182,7 +184,7 @@ impl Cgroup {
         let Some(limit) = limit.and_then(|write| write.value.parse::<u64>().ok()) else { return Ok(None) };
         let Some(before) = self.number("memory.current").filter(|usage| *usage > limit) else { return Ok(None) };
         let high = self.read("memory.high").context("linux.resources.memory.limit: cannot read memory.high")?;
-        undo.writes.push(("memory.high".to_owned(), high.clone()));
+        undo.push(("memory.high".to_owned(), high.clone()));
         let write = Write::new("memory.high", limit.to_string(), "linux.resources.memory.limit");
         files::write_at(&self.dir, Path::new(&write.file), &write.value)
             .map_err(|errno| not_written(self, &write, errno))?;
@@ -217,7 +219,7 @@ impl Cgroup {
     /// One write, unless its value is in force already.
     fn change(&self, write: &Write, undo: &mut Undo) -> Result<(), Errno> {
         match (self.change_file(&write.file, &write.value, undo), &write.missing) {
-            (Err(Errno::ENOENT), Missing::Ignore) => Ok(()),
+            (Err(Errno::ENOENT | Errno::EOPNOTSUPP), Missing::Ignore) => Ok(()),
             (Err(Errno::ENOENT | Errno::EOPNOTSUPP), Missing::Instead { file, value }) => {
                 self.change_file(file, value, undo)
             }
@@ -239,7 +241,7 @@ impl Cgroup {
         }
         files::write_at(&self.dir, path, &value)?;
         if let Some(text) = text {
-            undo.writes.push((file.to_owned(), current::undo(file, &text, &value)));
+            undo.push((file.to_owned(), current::undo(file, &text, &value)));
         }
         Ok(())
     }

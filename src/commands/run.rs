@@ -3,6 +3,7 @@
 use super::create::{self, Made, Mode};
 use super::foreground::Foreground;
 use super::{App, destroy, start};
+use crate::cgroups::oom::is_victim;
 use crate::cli::RunArgs;
 use crate::sys::clone::{Ended, wait};
 use crate::terminal::Relay;
@@ -27,7 +28,14 @@ pub fn run(app: &App, args: &RunArgs) -> Result<u8> {
     if ended == Ended::Signaled(libc::SIGKILL)
         && let Some(oom) = made.launched.cgroup.as_ref().and_then(|cgroup| cgroup.oom())
     {
-        app.log.warn(&format!("the container was killed by the OOM killer, {oom}"));
+        // The counts are the cgroup's: another process of it may have been the victim, and init somebody else's.
+        app.log.warn(&match is_victim(made.launched.init.pid.as_raw()) {
+            true => format!("the container was killed by the OOM killer, {oom}"),
+            false => format!(
+                "the container was killed (possibly OOM-killed: the OOM killer has killed {} process(es) of it, {oom})",
+                oom.kills
+            ),
+        });
         if args.keep {
             // Its cgroup may be gone before anybody asks for its state.
             made.launched.record.oom = Some(oom);

@@ -5,6 +5,7 @@ use super::{App, destroy};
 use crate::cgroups::Cgroup;
 use crate::fault::{During, Fault};
 use crate::host::Host;
+use crate::launch::killed;
 use crate::launch::rendezvous::{self, Started};
 use crate::seccomp::agent;
 use crate::spec::Findings;
@@ -40,7 +41,7 @@ pub fn run(app: &App, id: &str) -> Result<u8> {
         Err(Errno::ECONNREFUSED | Errno::ENOENT) => return Err(not_created(&dir, &record)),
         started => started.during("start", || "cannot reach the container's init".to_owned())?,
     };
-    if let Err(fault) = outcome(started, &record) {
+    if let Err(fault) = outcome(started, &record).and_then(|()| not_killed(&record)) {
         // "If any hook fails, the container is stopped" (runtime.md); a program that cannot run has left no process.
         stop(&record)?;
         return Err(fault.into());
@@ -95,6 +96,16 @@ fn outcome(started: Started, record: &Record) -> Result<(), Fault> {
             failure.map_or(Ok(()), Err)
         }
     }
+}
+
+/// Init may also have been killed meanwhile.
+fn not_killed(record: &Record) -> Result<(), Fault> {
+    let (Some(cgroup), Some(init)) = (&record.cgroup, &record.init) else { return Ok(()) };
+    if !cgroup.limited {
+        return Ok(());
+    }
+    let host = Host::probe()?;
+    killed::before_execve(Some(cgroup), host.proc(), init.pid).map_or(Ok(()), Err)
 }
 
 /// Runs the poststart hooks of a container that has just started.

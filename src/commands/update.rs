@@ -44,11 +44,14 @@ pub fn run(app: &App, args: &UpdateArgs) -> Result<u8> {
     for warning in findings.warnings() {
         app.log.warn(&warning.to_string());
     }
-    let undo_schemata = change_schemata(&record, &schemata)?;
     *merge::resources_of(&mut config) = merge::merged(&recorded, &update);
     keep_schemata(&mut config, args);
+    // Before anything is changed: a disk that is full leaves all as it was.
+    dir.stage_config(&config.to_string())?;
+    let undo_schemata = change_schemata(&record, &schemata).inspect_err(|_| dir.drop_staged())?;
     let changed = if plan.is_empty() { Ok(()) } else { change_cgroup(app, &dir, &mut record, &plan) };
-    changed.and_then(|()| dir.replace_config(&config.to_string())).inspect_err(|_| {
+    changed.and_then(|()| dir.replace_config()).inspect_err(|_| {
+        dir.drop_staged();
         if let (Some(text), Some(rdt)) = (undo_schemata, &record.rdt) {
             let _ = rdt.restore(&text);
         }
@@ -62,7 +65,7 @@ fn change_cgroup(app: &App, dir: &Directory, record: &mut Record, plan: &crate::
     let updated = cgroup.update(&Hierarchy::detect()?, plan)?;
     if updated.record {
         record.cgroup = Some(cgroup.record());
-        dir.write(record)?;
+        dir.write(record).inspect_err(|_| cgroup.revert(&updated))?;
     }
     if updated.killed > 0 {
         app.log.warn(&format!(

@@ -36,6 +36,7 @@ use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// From the container's side to the parent.
 pub enum Up {
@@ -91,6 +92,12 @@ pub fn pair() -> nix::Result<(Channel, Channel)> {
 impl Channel {
     fn new(socket: OwnedFd) -> Channel {
         Channel { socket, inbox: RefCell::new(Vec::new()) }
+    }
+
+    /// From now on [`Channel::listen`] gives up with EAGAIN when nothing has come for so long.
+    pub fn limit_silence(&self, limit: Duration) -> nix::Result<()> {
+        let limit = nix::sys::time::TimeVal::new(limit.as_secs() as i64, limit.subsec_micros().into());
+        nix::sys::socket::setsockopt(&self.socket, nix::sys::socket::sockopt::ReceiveTimeout, &limit)
     }
 
     fn send(&self, data: &[u8]) -> nix::Result<()> {

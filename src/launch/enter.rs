@@ -4,6 +4,7 @@
 //! without); the child is born in the container's cgroup and joins the rest with one setns(2).
 
 use super::channel::{self, Channel, Down, Up};
+use super::killed;
 use super::outlets::Outlets;
 use super::parent::{clone_fault, set_oom_score};
 use crate::cgroups::{Cgroup, Hierarchy};
@@ -46,6 +47,9 @@ pub struct Entry<'a> {
 /// Starts the process, and returns once it runs its program; with the master of its terminal, where that is ours.
 pub fn enter(mut entry: Entry) -> Result<(Child, Option<OwnedFd>)> {
     let pid = entry.record.init.as_ref().map_or(0, |init| init.pid);
+    if let Some(cgroup) = entry.cgroup.as_ref().filter(|cgroup| cgroup.is_users_unit()) {
+        cgroup.approach(&Hierarchy::detect()?)?;
+    }
     let other = other_cgroup(&entry, pid)?;
     let root = if entry.record.chrooted { Some(open_root(pid)?) } else { None };
     let page = FaultPage::inherited().during("clone", || "cannot map a shared page".to_owned())?;
@@ -173,7 +177,10 @@ fn attend(entry: &mut Entry, channel: &Channel, page: &FaultPage, child: &Child)
             Up::Lost => return Err(lost(entry).into()),
             _ => {
                 let name = entry.plan.args[0].to_string_lossy();
-                return confine::failure(page, &name).map_or(Ok(()), |fault| Err(fault.into()));
+                let cgroup = entry.record.cgroup.as_ref();
+                let killed =
+                    || killed::before_execve(cgroup, entry.host.proc(), child.pid.as_raw()).map(|_| lost(entry));
+                return confine::failure(page, &name).or_else(killed).map_or(Ok(()), |fault| Err(fault.into()));
             }
         }
     }

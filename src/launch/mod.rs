@@ -5,6 +5,7 @@ mod enter;
 mod hooks_inside;
 mod init;
 mod joiner;
+pub mod killed;
 mod outlets;
 mod parent;
 pub mod rendezvous;

@@ -4,7 +4,7 @@ use super::channel::{self, Channel, Down, Up};
 use super::init::{self, Inherited};
 use super::joiner::{self, Split};
 use super::outlets::Outlets;
-use super::{hooks_inside, rendezvous};
+use super::{hooks_inside, killed, rendezvous};
 use crate::cgroups::Cgroup;
 use crate::confine;
 use crate::fault::{During, Fault, words};
@@ -27,6 +27,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::Pid;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
 /// Where and for whom a container is made.
 pub struct Site<'a> {
@@ -59,6 +60,9 @@ pub fn launch(site: &mut Site) -> Result<Child> {
         }
     }
 }
+
+/// How long nothing may be heard before the parent looks why: a process that is born below a frozen cgroup never begins.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// A container in the making.
 struct Making {
@@ -98,6 +102,7 @@ impl Making {
         };
         let page = FaultPage::inherited().during("clone", || "cannot map a shared page".to_owned())?;
         let (ours, theirs) = channel::pair().during("clone", || "cannot make a socket pair".to_owned())?;
+        ours.limit_silence(SILENCE).during("clone", || "cannot limit the wait for init".to_owned())?;
         let ignored_signals = site.host.ignored_signals();
         let flags = if split.needed { split.joiner } else { split.init };
         let cgroup_fd = site.cgroup.as_ref().map(Cgroup::fd);
@@ -190,26 +195,40 @@ impl Making {
         Ok(())
     }
 
-    fn listen(&self) -> Result<Up> {
+    fn listen(&self, site: &Site) -> Result<Up> {
+        loop {
+            match self.hear()? {
+                Some(up) => return Ok(up),
+                None => not_held(site)?,
+            }
+        }
+    }
+
+    /// What is said, or nothing if that takes long.
+    fn hear(&self) -> Result<Option<Up>, Fault> {
         if let Some(joiner) = &self.joiner {
             // A joiner that is killed after it made init, and before it said so, leaves init holding the channel.
             let ends = |fd| PollFd::new(fd, PollFlags::POLLIN);
             let mut fds = [ends(self.channel.as_fd()), ends(joiner.pidfd.as_fd())];
-            while poll(&mut fds, PollTimeout::NONE) == Err(Errno::EINTR) {}
-            if !fds[0].any().unwrap_or(false) {
-                return Ok(Up::Closed);
+            match poll(&mut fds, PollTimeout::try_from(SILENCE).unwrap_or(PollTimeout::MAX)) {
+                Ok(0) | Err(Errno::EINTR) => return Ok(None),
+                _ if !fds[0].any().unwrap_or(false) => return Ok(Some(Up::Closed)),
+                _ => {}
             }
         }
-        Ok(self.channel.listen().during("channel", || "cannot hear the container's init".to_owned())?)
+        match self.channel.listen() {
+            Err(Errno::EAGAIN) => Ok(None),
+            heard => heard.map(Some).during("channel", || "cannot hear the container's init".to_owned()),
+        }
     }
 
     /// Joiner and init speak over one channel, and init may be the faster: what it says is kept until it is known.
-    fn listen_in_order(&mut self) -> Result<Up> {
+    fn listen_in_order(&mut self, site: &Site) -> Result<Up> {
         if self.joiner.is_none() && !self.early.is_empty() {
             return Ok(self.early.remove(0));
         }
         loop {
-            match self.listen()? {
+            match self.listen(site)? {
                 up @ (Up::NeedMaps | Up::Init(_) | Up::Failed(_) | Up::Closed | Up::Lost) => return Ok(up),
                 up if self.joiner.is_none() => return Ok(up),
                 up => self.early.push(up),
@@ -220,7 +239,7 @@ impl Making {
     /// Answers init until it is done, or failed.
     fn attend(&mut self, site: &mut Site) -> Result<()> {
         loop {
-            match self.listen_in_order()? {
+            match self.listen_in_order(site)? {
                 Up::NeedMaps => {
                     if let Some(joiner) = &self.joiner {
                         self.map(site, joiner)?;
@@ -293,7 +312,7 @@ impl Making {
         }
         self.tell(Down::Go)?;
         loop {
-            match self.listen()? {
+            match self.listen(site)? {
                 Up::Listener(listener) => {
                     let pid = init.pid.as_raw();
                     site.outlets.listener(listener, pid, &site.record.for_hooks(Status::Creating, pid))?;
@@ -302,8 +321,10 @@ impl Making {
                 Up::Failed(fault) => return Err(fault.into()),
                 Up::Lost => return Err(self.death(site).into()),
                 _ => {
-                    return confine::failure(&self.page, &site.record.program)
-                        .map_or(Ok(()), |fault| Err(fault.into()));
+                    let killed =
+                        || killed::before_execve(site.record.cgroup.as_ref(), site.host.proc(), init.pid.as_raw());
+                    let failure = confine::failure(&self.page, &site.record.program).or_else(killed);
+                    return failure.map_or(Ok(()), |fault| Err(fault.into()));
                 }
             }
         }
@@ -314,8 +335,7 @@ impl Making {
         let child = self.joiner.take().or_else(|| self.init.take());
         let ended = child.and_then(|child| wait(child.pidfd.as_fd()).ok());
         if let Some(oom) = site.cgroup.as_ref().and_then(Cgroup::oom) {
-            let what = format!("init was killed by the OOM killer, {oom}, before it was ready");
-            return Fault::new("init", what).hint("raise linux.resources.memory.limit");
+            return killed::fault(&oom, "before it was ready");
         }
         match ended {
             Some(Ended::Signaled(signal)) => {
@@ -335,6 +355,16 @@ impl Making {
             let _ = wait(child.pidfd.as_fd());
         }
     }
+}
+
+/// Init may be long at work, but not held by a cgroup above its own, which only somebody else can thaw.
+fn not_held(site: &Site) -> Result<(), Fault> {
+    let frozen = site.cgroup.as_ref().filter(|cgroup| cgroup.record().is_frozen());
+    let Some(above) = frozen.and_then(Cgroup::frozen_above) else { return Ok(()) };
+    let what = format!("container's cgroup unexpectedly frozen: cgroup {} above it is", above.display());
+    Err(Fault::new("cgroup", what)
+        .path(above.display())
+        .hint("thaw it (write 0 to its cgroup.freeze), or use another one"))
 }
 
 /// A namespace joined by path may be our own, and a sysctl in it the host's.

@@ -16,9 +16,10 @@ use std::path::PathBuf;
 
 const STAGE: &str = "state";
 const RECORD: &str = "state.json";
-/// What is about to take the place of one of the two files above.
+/// What is about to take its place.
 const NEW: &str = "state.json.new";
 const CONFIG: &str = "config.json";
+const NEW_CONFIG: &str = "config.json.new";
 
 /// How long a command waits for another one that changes the same container, in seconds.
 const LOCK_WAIT: u32 = 10;
@@ -182,11 +183,21 @@ impl Directory {
         Ok(self.write_file(CONFIG, text.as_bytes())?)
     }
 
-    /// Keeps another configuration in its place: to a new file first, which then takes the old one's name.
-    pub fn replace_config(&self, text: &str) -> Result<()> {
-        self.write_file(NEW, text.as_bytes())?;
-        renameat(&self.fd, NEW, &self.fd, CONFIG).during(STAGE, || format!("cannot write {}", self.path.display()))?;
+    /// Writes another configuration beside the one that is kept, where there may be no room for it.
+    pub fn stage_config(&self, text: &str) -> Result<()> {
+        Ok(self.write_file(NEW_CONFIG, text.as_bytes()).inspect_err(|_| self.drop_staged())?)
+    }
+
+    /// What was staged takes the place of the configuration.
+    pub fn replace_config(&self) -> Result<()> {
+        renameat(&self.fd, NEW_CONFIG, &self.fd, CONFIG)
+            .during(STAGE, || format!("cannot write {}", self.path.display()))?;
         Ok(())
+    }
+
+    /// What was staged is not wanted any more.
+    pub fn drop_staged(&self) {
+        let _ = unlinkat(&self.fd, NEW_CONFIG, UnlinkatFlags::NoRemoveDir);
     }
 
     fn write_file(&self, name: &str, data: &[u8]) -> Result<(), Fault> {
@@ -233,7 +244,7 @@ impl Directory {
 
     /// Removes the directory; the record goes last, so that an interrupted removal can be finished.
     pub fn remove(self) -> Result<()> {
-        for name in [rendezvous::NAME, CONFIG, NEW, RECORD] {
+        for name in [rendezvous::NAME, CONFIG, NEW_CONFIG, NEW, RECORD] {
             match unlinkat(&self.fd, name, UnlinkatFlags::NoRemoveDir) {
                 Ok(()) | Err(Errno::ENOENT) => {}
                 Err(errno) => {

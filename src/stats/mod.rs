@@ -128,6 +128,8 @@ impl Stats {
     /// Understands the files that `read` gives the text of; `sizes` are those of huge pages, as the files have them.
     fn from_files(read: &dyn Fn(&str) -> Option<String>, sizes: &[String]) -> Stats {
         let number = |file: &str| read(file).and_then(|text| text.parse::<u64>().ok());
+        // Without the controller, as runc counts them.
+        let processes = || read("cgroup.procs").map(|text| text.lines().count() as u64);
         let pressure = |file: &str| read(file).map(|text| parse_pressure(&text));
         let cpu = read("cpu.stat").map(|text| parse_cpu(&text)).unwrap_or_default();
         let memory = number("memory.current").map(|current| Memory {
@@ -148,7 +150,7 @@ impl Stats {
         Stats {
             cpu: Cpu { pressure: pressure("cpu.pressure"), ..cpu },
             memory,
-            pids: number("pids.current").map(|current| Pids { current, max: number("pids.max") }),
+            pids: number("pids.current").or_else(processes).map(|current| Pids { current, max: number("pids.max") }),
             io: Io {
                 devices: read("io.stat").map(|text| parse_io(&text)).unwrap_or_default(),
                 pressure: pressure("io.pressure"),

@@ -151,6 +151,34 @@ impl Unit {
         Bus::connect(&bus::addresses(self.user, environment)).with_context(|| format!("systemd unit {}", self.name))
     }
 
+    /// Moves a caller from elsewhere (his login session) below his manager, into a scope that ends with him, as `systemd-run
+    /// --user --scope` does: clone3(2) into the unit's cgroup takes write access to the one above both. The manager has PID
+    /// 1 do it (AttachProcessesToUnit). `own` is the caller's cgroup.
+    pub fn approach(&self, own: &Path) -> Result<()> {
+        if !self.user {
+            return Ok(());
+        }
+        let mut bus = self.connect()?;
+        if own.starts_with(bus.manager_property("ControlGroup")?) {
+            return Ok(());
+        }
+        let pid = std::process::id();
+        let name = format!("rt-caller-{pid}.scope");
+        let properties = [
+            ("Description", Value::text(format!("caller of {}", self.name))),
+            ("CollectMode", Value::text("inactive-or-failed")),
+            ("PIDs", Value::Array("u", vec![Value::Uint32(pid)])),
+        ];
+        let properties = properties.into_iter().map(|(name, value)| Value::property(name, value)).collect();
+        let (failed, end) = (|| format!("cannot move into systemd scope {name}"), Value::Array("(sa(sv))", Vec::new()));
+        let body = [Value::text(&*name), Value::text("fail"), Value::Array("(sv)", properties), end];
+        let job = bus.manager("StartTransientUnit", &body).with_context(failed)?.words().into_iter().next();
+        match bus.job(&job.unwrap_or_default()).with_context(failed)? {
+            result if result == "done" => Ok(()),
+            result => bail!("{}: its job ended as {result:?}", failed()),
+        }
+    }
+
     /// Stops the unit, and waits until systemd has done with it; one that is gone is stopped.
     pub fn stop(&self) -> Result<()> {
         let mut bus = self.connect()?;

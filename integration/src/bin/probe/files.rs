@@ -3,7 +3,7 @@
 use crate::syscalls::errno_name;
 use crate::{Outcome, arg, of, parsed};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 
@@ -115,7 +115,10 @@ pub fn open_dev(args: &[String]) -> Outcome {
 pub fn cache(args: &[String]) -> Outcome {
     let path = arg(args, 0, "FILE")?;
     let mut file = of(path, File::open(path))?;
-    of(path, io::copy(&mut file, &mut io::sink()))?;
+    let mebibyte =
+        |at| if args.len() > at { parsed(args, at, "MEBIBYTES").map(|n: u64| Some(n << 20)) } else { Ok(None) };
+    of(path, file.seek(io::SeekFrom::Start(mebibyte(1)?.unwrap_or(0))))?;
+    of(path, io::copy(&mut (&file).take(mebibyte(2)?.unwrap_or(u64::MAX)), &mut io::sink()))?;
     std::mem::forget(file);
     Ok(())
 }

@@ -22,6 +22,23 @@ pub fn burn(args: &[String]) -> Outcome {
     }
 }
 
+/// Asks to run on one processor alone, and says on which it runs then.
+pub fn pin(args: &[String]) -> Outcome {
+    let cpu: usize = parsed(args, 0, "CPU")?;
+    // SAFETY: all zeroes is an empty set.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the set is live, and CPU_SET passes over numbers that it has no bit for.
+    unsafe { libc::CPU_SET(cpu, &mut set) };
+    // SAFETY: the set is live and as long as said.
+    let answer = match unsafe { libc::sched_setaffinity(0, size_of_val(&set), &set) } {
+        0 => "ok".to_owned(),
+        _ => errno_name(Error::last_os_error().raw_os_error().unwrap_or(0)),
+    };
+    // SAFETY: takes nothing.
+    println!("{answer} {}", unsafe { libc::sched_getcpu() });
+    Ok(())
+}
+
 /// Forks children that wait, until the kernel refuses one or there are N.
 pub fn forks(args: &[String]) -> Outcome {
     let most: u32 = parsed(args, 0, "N")?;
