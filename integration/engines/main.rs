@@ -6,6 +6,7 @@
 //! keep lies in a folder below /var/tmp. `--native` leaves out what needs every cgroup controller, systemd or a bridge;
 //! `--only TEXT` all operations whose name is without TEXT.
 
+mod buildah;
 mod compare;
 mod docker;
 mod outcome;
@@ -16,7 +17,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// All there are; a name on the command line chooses one.
-const ENGINES: [&Engine; 2] = [&docker::ENGINE, &podman::ENGINE];
+const ENGINES: [&Engine; 5] =
+    [&docker::ENGINE, &docker::CGROUPFS, &podman::ENGINE, &podman::ROOTLESS, &buildah::ENGINE];
 
 /// What the command line says.
 pub struct Options {
@@ -71,4 +73,24 @@ fn arguments() -> Result<(Vec<&'static Engine>, Options), String> {
 
 fn absolute(path: &str) -> Result<PathBuf, String> {
     std::fs::canonicalize(path).map_err(|error| format!("{path}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    /// What people copy is what the operations ran with.
+    #[test]
+    fn the_guide_shows_the_files_that_are_used() {
+        let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+        let guide = fs::read_to_string(docs.join("engines.md")).expect("the guide");
+        for folder in fs::read_dir(docs.join("engines")).expect("docs/engines") {
+            for file in fs::read_dir(folder.expect("an entry").path()).expect("a folder") {
+                let file = file.expect("an entry").path();
+                let text = fs::read_to_string(&file).expect("text");
+                assert!(guide.contains(&format!("\n{text}```\n")), "docs/engines.md is without {}", file.display());
+            }
+        }
+    }
 }

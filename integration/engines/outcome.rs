@@ -52,9 +52,9 @@ pub fn normal(text: &str, name: &str, path: &Path) -> String {
     )
 }
 
-/// Engines' identifiers: 12 hexadecimal digits or more.
+/// Engines' identifiers, whole or as they are shown to people.
 fn is_id(word: &str) -> bool {
-    word.len() >= 12 && word.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    matches!(word.len(), 12 | 64) && word.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// `2026-01-02T03:04:05` and whatever follows.
