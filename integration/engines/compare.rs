@@ -99,13 +99,13 @@ impl Engine {
     /// Runs every operation with the one runtime and then with the other, and says of each what came of it.
     pub fn compare(&self, options: &Options) -> io::Result<Tally> {
         let wanted = |operation: &&Operation| {
-            let named = options.only.as_ref().is_none_or(|only| operation.name.contains(only));
+            let named = options.only.is_empty() || options.only.iter().any(|only| operation.name.contains(only));
             named && !(options.native && operation.full)
         };
         let operations: Vec<_> = self.operations.iter().filter(wanted).collect();
         let rt = Runner::new(self, "rt", &options.rt, options)?.all(&operations)?;
         let runc = Runner::new(self, "runc", &options.runc, options)?.all(&operations)?;
-        Ok(self.judge(&operations, &rt, &runc, options.only.is_none() && !options.native))
+        Ok(self.judge(&operations, &rt, &runc, options.only.is_empty() && !options.native))
     }
 
     /// `all`: every operation ran, so each known difference must have shown.

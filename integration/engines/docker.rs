@@ -39,7 +39,7 @@ const OPERATIONS: &[Operation] = &[
     any(
         "run -it",
         0,
-        r#"terminal "docker run --rm -it --network none --runtime $RUNTIME base sh -c 'tty; stty size; echo \$TERM'""#,
+        r#"terminal "docker run --rm -it --network none --runtime $RUNTIME base sh -c 'tty; $SIZE; echo \$TERM'""#,
     ),
     any("exec: output", 0, r#"shared; docker exec shared sh -c 'echo out; echo err >&2; cat /proc/1/comm'"#),
     any("exec: exit code", 7, r#"shared; docker exec shared sh -c 'exit 7'"#),
@@ -54,11 +54,15 @@ const OPERATIONS: &[Operation] = &[
         0,
         r#"shared; docker exec --privileged shared grep -E 'Cap|NoNew|Seccomp:' /proc/self/status"#,
     ),
-    full("exec: no such program", 127, r#"shared; docker exec shared missing"#),
+    full("exec: no such program", 126, r#"shared; docker exec shared missing"#),
     any("exec: a folder as program", 126, r#"shared; docker exec shared /etc"#),
-    full("exec -it", 5, r#"shared; terminal "docker exec -it shared sh -c 'tty; stty size; exit 5'""#),
+    full("exec -it", 5, r#"shared; terminal "docker exec -it shared sh -c 'tty; $SIZE; exit 5'""#),
     any("logs", 0, r#"shared; docker logs shared"#),
-    any("attach", 0, r#"detached reader -i base head -n 1; echo typed | docker attach reader; ended reader"#),
+    any(
+        "attach",
+        0,
+        r#"detached reader -i base head -n 1; echo typed | docker attach reader >attached; ended reader; docker logs reader"#,
+    ),
     any(
         "pause, unpause",
         0,

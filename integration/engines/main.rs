@@ -4,7 +4,7 @@
 //! A difference that the engine's table of known ones does not explain is a failure, and so are one explained there that
 //! did not show and an operation whose exit code is not the one that it states. The engines must be installed; what they
 //! keep lies in a folder below /var/tmp. `--native` leaves out what needs every cgroup controller, systemd or a bridge;
-//! `--only TEXT` all operations whose name is without TEXT.
+//! `--only TEXT`, which may come several times, all operations but those with TEXT in their name.
 
 mod buildah;
 mod compare;
@@ -25,7 +25,7 @@ pub struct Options {
     pub rt: PathBuf,
     pub runc: PathBuf,
     pub native: bool,
-    pub only: Option<String>,
+    pub only: Vec<String>,
 }
 
 fn main() -> ExitCode {
@@ -51,14 +51,14 @@ fn main() -> ExitCode {
 }
 
 fn arguments() -> Result<(Vec<&'static Engine>, Options), String> {
-    let (mut engines, mut rt, mut runc, mut native, mut only) = (Vec::new(), None, None, false, None);
+    let (mut engines, mut rt, mut runc, mut native, mut only) = (Vec::new(), None, None, false, Vec::new());
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or(format!("{word} wants a value"));
         match word.as_str() {
             "--rt" => rt = Some(absolute(&value()?)?),
             "--runc" => runc = Some(absolute(&value()?)?),
-            "--only" => only = Some(value()?),
+            "--only" => only.push(value()?),
             "--native" => native = true,
             name => engines.push(*ENGINES.iter().find(|engine| engine.name == name).ok_or_else(|| {
                 let names: Vec<_> = ENGINES.iter().map(|engine| engine.name).collect();

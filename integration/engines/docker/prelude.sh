@@ -25,6 +25,8 @@ health() {
 	until [ "$(docker inspect -f '{{.State.Health.Status}}' well)" = "$1" ]; do sleep 0.1; done
 	echo "$1"
 }
+# The engine tells a terminal's size after the start.
+SIZE='until stty size 2>/dev/null | grep -x "20 70"; do sleep 0.1; done'
 # terminal COMMAND: on a terminal of 20 rows at which nobody types.
 terminal() {
 	test -p typing || mkfifo typing

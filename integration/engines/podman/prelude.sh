@@ -19,6 +19,8 @@ words() {
 	grep -o "$words" said || cat said
 	return "${code:-0}"
 }
+# The engine tells a terminal's size after the start.
+SIZE='until stty size 2>/dev/null | grep -x "20 70"; do sleep 0.1; done'
 # terminal COMMAND: on a terminal of 20 rows at which nobody types.
 terminal() {
 	test -p typing || mkfifo typing
