@@ -112,7 +112,7 @@ impl Engine {
     fn judge(&self, operations: &[&Operation], rt: &[Outcome], runc: &[Outcome], all: bool) -> Tally {
         let mut tally = Tally { operations: operations.len(), ..Tally::default() };
         let mut used = vec![false; self.known.len()];
-        println!("\n{:9} {:8}  {:11} {:11} operation", "", "", "rt", "runc");
+        println!("\n{:9}  {:15}  {:8}  {:8}  operation", "", "", "rt", "runc");
         for ((operation, rt), runc) in operations.iter().zip(rt).zip(runc) {
             let mut expected = runc.text.clone();
             let mut reasons = Vec::new();
@@ -128,8 +128,8 @@ impl Engine {
                 (true, false) => "explained",
                 (false, _) => "DIFFERENT",
             };
-            println!("{verdict:9} {:8}  {rt:11} {runc:11} {}", self.name, operation.name);
-            reasons.iter().for_each(|reason| println!("{:21} because {reason}", ""));
+            println!("{verdict:9}  {:15}  {rt:8}  {runc:8}  {}", self.name, operation.name);
+            reasons.iter().for_each(|reason| println!("{:48}because {reason}", ""));
             match verdict {
                 "same" => tally.same += 1,
                 "explained" => tally.explained += 1,

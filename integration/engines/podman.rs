@@ -12,7 +12,7 @@ pub const ROOTLESS: Engine = Engine {
     stop: STOP,
     prelude: PRELUDE,
     operations: ROOTLESS_OPERATIONS,
-    known: KNOWN,
+    known: ROOTLESS_KNOWN,
 };
 
 const START: &str = concat!(include_str!("podman/settings.sh"), include_str!("podman/start.sh"));
@@ -178,9 +178,25 @@ const ROOTLESS_OPERATIONS: &[Operation] = &[
     full("run: pasta", 0, r#"podman run --rm --network pasta base ip link show lo | head -n 1"#),
 ];
 
-const KNOWN: &[Known] = &[Known {
+const NO_CGROUPS: Known = Known {
     name: "run --cgroups=disabled",
     rt: "exit 0\nwithout",
     runc: "exit 125\n! Error: requested OCI runtime RUNTIME is not compatible with NoCgroups: invalid argument",
     reason: "a defect of runc, which Podman knows: it has no way to do without a cgroup",
-}];
+};
+
+const KNOWN: &[Known] = &[NO_CGROUPS];
+
+const ROOTLESS_KNOWN: &[Known] = &[
+    NO_CGROUPS,
+    Known {
+        name: "pause, unpause, top",
+        rt: "root        sleep",
+        runc: concat!(
+            "root        sleep",
+            "\n! time=\"TIME\" level=warning msg=\"RUNTIME pause may fail if you don't have the full access to cgroups\"",
+            "\n! time=\"TIME\" level=warning msg=\"RUNTIME resume may fail if you don't have the full access to cgroups\"",
+        ),
+        reason: "a defect of runc: it warns every user without privileges, also one whose cgroup was handed down to him",
+    },
+];
