@@ -36,7 +36,7 @@ const OPERATIONS: &[Operation] = &[
     full(
         "run: capabilities",
         0,
-        r#"run --cap-add NET_ADMIN --cap-drop CHOWN work -- grep -E 'Cap|Seccomp:' /proc/self/status"#,
+        r#"run --cap-add CAP_NET_ADMIN --cap-drop CAP_CHOWN work -- grep -E 'Cap|Seccomp:' /proc/self/status"#,
     ),
     full(
         "run: volumes",
