@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 /// Seconds that one operation may take: under emulation an engine needs ten for what else is one.
-const TIME_LIMIT: &str = "120";
+const TIME_LIMIT: &str = "240";
 
 /// An engine and what is asked of it. Scripts are for `sh -eu`. They run in `$WORK`, a folder that is empty before `start`
 /// but for `busybox.tar`, which is an image; `$RUNTIME` is the name of the runtime and `$RUNTIME_PATH` its path, `$CONFIG` the
