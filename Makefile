@@ -29,7 +29,7 @@ TEST_THREADS ?= $(shell nproc)
 export VM_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rt-vm
 export MAKE TEST_THREADS
 
-.PHONY: help demo build test test-native test-vm test-engines test-engines-native lint bench validation man completions install uninstall clean linker busybox strace
+.PHONY: help demo build test test-native test-vm test-engines test-engines-native lint bench validation man completions install uninstall clean linker busybox strace protoc
 
 help:
 	@echo 'make demo       build rt and run a container that says what it sees'
@@ -97,7 +97,7 @@ test-vm: linker strace
 	@integration/run-tests $(TRIPLE) vm
 
 # Real engines, in virtual machines that have them: each operation on rt and on runc, and where they differ.
-test-engines: linker
+test-engines: linker protoc
 	@integration/run-engines $(TRIPLE)
 
 test-engines-native: linker busybox
@@ -107,7 +107,11 @@ vm-tools: busybox
 	@(for tool in qemu-system-x86_64 cpio depmod xz zstd ip mmdebstrap mke2fs; do command -v $$tool >/dev/null || exit 1; done) \
 		|| $(call apt,qemu-system-x86 cpio kmod xz-utils zstd iproute2 mmdebstrap e2fsprogs,the virtual machine)
 
-lint:
+# What asks a CRI service is made from its protocol's description.
+protoc:
+	@command -v protoc >/dev/null || $(call apt,protobuf-compiler,protoc)
+
+lint: protoc
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --target $(TRIPLE) -- -D warnings
 
