@@ -23,18 +23,7 @@ pub extern "C" fn main(count: i32, arguments: *const *const libc::c_char) -> i32
         true => rt::seal::ensure(&unsafe { Strings::given(arguments) }),
         false => Ok(()),
     };
-    present_stack();
     i32::from(rt::main(words.map(|word| OsString::from_vec(word.to_bytes().to_vec())).collect(), sealed))
-}
-
-/// Reading a configuration takes this much stack, which would otherwise come page by page, each for two microseconds.
-fn present_stack() {
-    const SIZE: usize = 48 << 10;
-    let here = 0_u8;
-    let from = ((&raw const here) as usize - SIZE) & !4095;
-    // SAFETY: below the stack pointer nothing is in use; the kernel made the mapping larger than this at execve, and
-    // refuses the advice otherwise.
-    unsafe { libc::madvise(from as *mut libc::c_void, SIZE, libc::MADV_POPULATE_WRITE) };
 }
 
 /// A caller may have closed 0, 1 or 2: the next file that we open must not become our standard output.
