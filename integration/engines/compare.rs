@@ -10,11 +10,11 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 /// Seconds that one operation may take: under emulation an engine needs ten for what else is one.
-const TIME_LIMIT: &str = "240";
+const TIME_LIMIT: &str = "120";
 
 /// An engine and what is asked of it. Scripts are for `sh -eu`. They run in `$WORK`, a folder that is empty before `start`
 /// but for `busybox.tar`, which is an image; `$RUNTIME` is the name of the runtime and `$RUNTIME_PATH` its path, `$CONFIG` the
-/// folder docs/engines, and `$NATIVE` is 1 in a native run and else empty.
+/// folder docs/engines, `$CRI` the driver of CRI services, and `$NATIVE` is 1 in a native run and else empty.
 pub struct Engine {
     pub name: &'static str,
     /// Starts it, for one runtime; it must come back.
@@ -211,6 +211,7 @@ impl<'a> Runner<'a> {
         command.args(["--kill-after=10", TIME_LIMIT, "sh", "-euc", script]).current_dir(&self.work);
         command.env("RUNTIME", self.name).env("RUNTIME_PATH", self.path).env("LC_ALL", "C");
         command.env("WORK", &self.work).env("CONFIG", &self.config).env("NATIVE", if self.native { "1" } else { "" });
+        command.env("CRI", std::env::current_exe()?.with_file_name("rt-cri"));
         let status = command.stdin(Stdio::null()).stdout(File::create(&out)?).stderr(File::create(&err)?).status()?;
         let text = |file| fs::read(file).map(|bytes| normal(&String::from_utf8_lossy(&bytes), self.name, self.path));
         Ok(Outcome::new(status.code().unwrap_or(-1), &text(&out)?, &text(&err)?))

@@ -8,6 +8,8 @@
 
 mod buildah;
 mod compare;
+mod containerd;
+mod cri;
 mod docker;
 mod outcome;
 mod podman;
@@ -17,8 +19,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// All there are; a name on the command line chooses one.
-const ENGINES: [&Engine; 5] =
-    [&docker::ENGINE, &docker::CGROUPFS, &podman::ENGINE, &podman::ROOTLESS, &buildah::ENGINE];
+const ENGINES: [&Engine; 7] = [
+    &docker::ENGINE,
+    &docker::CGROUPFS,
+    &podman::ENGINE,
+    &podman::ROOTLESS,
+    &buildah::ENGINE,
+    &containerd::ENGINE,
+    &cri::ENGINE,
+];
 
 /// What the command line says.
 pub struct Options {
