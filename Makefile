@@ -29,7 +29,7 @@ TEST_THREADS ?= $(shell nproc)
 export VM_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rt-vm
 export MAKE TEST_THREADS
 
-.PHONY: help demo build test test-native test-vm lint bench validation man completions install uninstall clean linker busybox strace
+.PHONY: help demo build test test-native test-vm test-engines test-engines-native lint bench validation man completions install uninstall clean linker busybox strace protoc
 
 help:
 	@echo 'make demo       build rt and run a container that says what it sees'
@@ -37,6 +37,8 @@ help:
 	@echo 'make test       unit and black-box tests, here and in virtual machines (as root for all of them)'
 	@echo 'make test-native  those of this machine alone'
 	@echo 'make test-vm    those in virtual machines with every cgroup controller alone (as root)'
+	@echo 'make test-engines  Docker, Podman and the others with rt and with runc, side by side (as root)'
+	@echo 'make test-engines-native  those that are installed here, without what needs such a machine (as root)'
 	@echo 'make lint       formatting and clippy'
 	@echo 'make bench      time rt and the runtimes installed beside it (as root; ROUNDS=N)'
 	@echo 'make validation  run the OCI validation suite (RT_VALIDATION_SUITE: its folder, built)'
@@ -94,11 +96,22 @@ test-native: linker strace
 test-vm: linker strace
 	@integration/run-tests $(TRIPLE) vm
 
+# Real engines, in virtual machines that have them: each operation on rt and on runc, and where they differ.
+test-engines: linker protoc
+	@integration/run-engines $(TRIPLE)
+
+test-engines-native: linker busybox
+	@integration/run-engines-native $(TRIPLE)
+
 vm-tools: busybox
 	@(for tool in qemu-system-x86_64 cpio depmod xz zstd ip mmdebstrap mke2fs; do command -v $$tool >/dev/null || exit 1; done) \
 		|| $(call apt,qemu-system-x86 cpio kmod xz-utils zstd iproute2 mmdebstrap e2fsprogs,the virtual machine)
 
-lint:
+# What asks a CRI service is made from its protocol's description.
+protoc:
+	@command -v protoc >/dev/null || $(call apt,protobuf-compiler,protoc)
+
+lint: protoc
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --target $(TRIPLE) -- -D warnings
 

@@ -1,10 +1,11 @@
 //! The calls of containerd, conmon, CRI-O, buildah and BuildKit, word for word, and what they read from the answers.
 
-use rt_integration::{Bundle, Outcome, Sandbox, sandbox};
+use rt_integration::{Bundle, Outcome, Sandbox, pty, rt_bin, sandbox};
 use serde_json::{Value, json};
 use std::fs;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
@@ -24,6 +25,29 @@ fn pid_in(file: &Path) -> i32 {
     let text = fs::read_to_string(file).expect("a pid file");
     assert!(!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()), "{text:?}");
     text.parse().expect("a number")
+}
+
+/// Both streams in one, as callers have it that ask for combined output: any word on standard error spoils the JSON.
+#[track_caller]
+fn combined(sandbox: &Sandbox, plain: &Command) -> String {
+    let mut call = Command::new("/bin/sh");
+    call.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").stdin(Stdio::null());
+    call.args(["-c", "exec \"$@\" 2>&1", "sh"]).arg(plain.get_program()).args(plain.get_args());
+    sandbox.finish(call).ok().stdout()
+}
+
+/// A call that is given this on its standard input.
+fn fed(sandbox: &Sandbox, mut call: Command, input: &str) -> Outcome {
+    let file = sandbox.dir().join("input");
+    fs::write(&file, input).expect("a file");
+    call.stdin(fs::File::open(&file).expect("the file"));
+    sandbox.finish(call)
+}
+
+/// A console socket as an engine makes it; what comes is one message with one fd.
+fn console(sandbox: &Sandbox, name: &str) -> (UnixListener, PathBuf) {
+    let path = sandbox.dir().join(name);
+    (UnixListener::bind(&path).expect("a socket"), path)
 }
 
 /// containerd's shim: the same globals on every call, the log beside the bundle.
@@ -99,6 +123,115 @@ fn containerd() {
 }
 
 #[test]
+fn containerd_asks_for_a_terminal() {
+    let sandbox = sandbox!();
+    let shim = Shim::new(&sandbox);
+    let bundle = sandbox.bundle("c").args(["pause"]).set("/process/terminal", true);
+    bundle.write();
+    let (listener, socket) = console(&sandbox, "pty.sock");
+    let init = bundle.dir.join("init.pid");
+    let create =
+        ["create", "--bundle", text(&bundle.dir), "--pid-file", text(&init), "--console-socket", text(&socket)];
+    shim.call(&[&create[..], &["--no-pivot", "--no-new-keyring", "c"]].concat()).ok();
+    assert_eq!(pty::receive(&listener).expect("a message").1.len(), 1, "exactly one fd");
+    shim.call(&["start", "c"]).ok();
+    let file = process(&sandbox, &["/bin/probe", "tty"]);
+    let mut spec: Value = serde_json::from_slice(&fs::read(&file).expect("the file")).expect("JSON");
+    spec["terminal"] = true.into();
+    fs::write(&file, spec.to_string()).expect("a file");
+    let (listener, socket) = console(&sandbox, "exec.sock");
+    let exec = bundle.dir.join("e1.pid");
+    let exec = ["--console-socket", text(&socket), "--detach", "--pid-file", text(&exec), "c"];
+    shim.call(&[&["exec", "--process", text(&file)], &exec[..]].concat()).ok();
+    assert_eq!(pty::receive(&listener).expect("a message").1.len(), 1, "exactly one fd");
+    shim.call(&["kill", "--all", "c", "9"]).ok();
+    bundle.wait_stopped();
+    // The shim's cleanup, after which the shim itself may ask once more.
+    shim.call(&["delete", "--force", "c"]).ok();
+    shim.call(&["delete", "--force", "c"]).ok();
+}
+
+#[test]
+fn what_else_go_runc_reads() {
+    let sandbox = sandbox!();
+    let shim = Shim::new(&sandbox);
+    let bundle = sandbox.bundle("c").args(["trap", "TERM"]);
+    let created = bundle.create().ok();
+    bundle.start().ok();
+    created.wait_stdout("ready");
+    let json = |args: &[&str]| -> Value {
+        let answer = combined(&sandbox, &sandbox.command(args));
+        serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{args:?}: {error}: {answer:?}"))
+    };
+    let pid = i64::from(bundle.pid());
+    assert_eq!(json(&["ps", "--format", "json", "c"]), json!([pid]));
+    let table = sandbox.rt(["ps", "--format", "table", "c", "-o", "pid,args"]).ok().lines();
+    assert!(table.len() == 2 && table[0].contains("PID") && table[1].contains("trap"), "{table:?}");
+    let list = json(&["list", "--format=json"]);
+    assert_eq!((&list[0]["id"], &list[0]["pid"]), (&json!("c"), &json!(pid)), "{list}");
+    for key in ["status", "bundle", "rootfs", "created"] {
+        assert!(list[0][key].is_string(), "{key}: {list}");
+    }
+    let stats = json(&["events", "--stats", "c"]);
+    assert_eq!((&stats["type"], &stats["id"]), (&json!("stats"), &json!("c")));
+    // The name of the binary may be absolute and without a flag.
+    let mut features = Command::new(rt_bin());
+    features.arg("features");
+    let features: Value = serde_json::from_str(&combined(&sandbox, &features)).expect("JSON");
+    assert_eq!(features["linux"]["mountExtensions"]["idmap"]["enabled"], true);
+    let has = |at: &str, word: &str| features.pointer(at).and_then(Value::as_array).expect(at).contains(&word.into());
+    assert!(has("/mountOptions", "rro") && has("/linux/namespaces", "user") && has("/linux/namespaces", "time"));
+    // An update comes by standard input; with nothing in it nothing changes.
+    fed(&sandbox, sandbox.command(["update", "--resources=-", "c"]), "{}").ok();
+    let wrong = r#"{"memory": {"limit": "much"}}"#;
+    fed(&sandbox, sandbox.command(["update", "--resources=-", "c"]), wrong).expect(1).fails_with("memory.limit");
+    // The first line of the error is what a user is told.
+    let (images, work) = (sandbox.dir().join("images"), sandbox.dir().join("work"));
+    let images = ["--image-path", text(&images), "--work-path", text(&work)];
+    let refused = "rt does not save and restore running containers";
+    let checkpoint =
+        ["--parent-path", "../parent", "--tcp-established", "--ext-unix-sk", "--shell-job", "--file-locks"];
+    let checkpoint = [&checkpoint[..], &["--empty-ns", "network", "--leave-running", "c"]].concat();
+    let out = shim.call(&[&["checkpoint"], &images[..], &checkpoint].concat()).expect(1);
+    assert!(out.stderr().starts_with("no such command: checkpoint: "), "{}", out.report());
+    assert!(shim.last_error().contains(refused), "{}", shim.last_error());
+    let restore =
+        ["--detach", "--pid-file", "pid", "--no-pivot", "-no-subreaper", "--bundle", text(&bundle.dir), "new"];
+    shim.call(&[&["restore"], &images[..], &restore].concat()).expect(1);
+    assert!(shim.last_error().contains(refused), "{}", shim.last_error());
+    assert_eq!(bundle.status(), "running");
+    assert!(!sandbox.state_dir().join("new").exists());
+    bundle.kill("15").ok();
+    bundle.wait_stopped();
+    bundle.delete().ok();
+}
+
+/// Docker takes what stands before and after "version" for the runtime's name and version.
+#[test]
+fn docker_reads_the_version() {
+    let sandbox = sandbox!();
+    let mut call = Command::new(rt_bin());
+    call.arg("--version");
+    let answer = combined(&sandbox, &call);
+    let line = answer.lines().find(|line| line.contains("version")).expect("a version");
+    let (name, version) = line.rsplit_once("version").expect("a version");
+    assert_eq!((name.trim(), version.trim()), ("rt", env!("CARGO_PKG_VERSION")));
+    assert!(answer.lines().any(|line| line.starts_with("commit:")), "{answer}");
+}
+
+/// Docker 29 asks for one in every container.
+#[test]
+fn docker_asks_for_a_time_namespace() {
+    let sandbox = sandbox!();
+    let bundle = sandbox.bundle("c").args(["ns"]).namespace("time", None);
+    let own = fs::read_link("/proc/self/ns/time").expect("procfs");
+    let out = bundle.run().ok().stdout();
+    let line = out.lines().find(|line| line.starts_with("time ")).expect("a time namespace");
+    let inode = line.trim_start_matches("time ");
+    assert!(!text(&own).contains(inode), "{line}, and the host's is {own:?}");
+}
+
+#[test]
 fn conmon() {
     let sandbox = sandbox!();
     let bundle = sandbox.bundle("c").args(["pause"]);
@@ -134,10 +267,41 @@ fn conmon() {
         assert!(record["msg"].as_str().is_some_and(|msg| msg.contains(words)), "{record}");
         assert!(!exec_pid.exists(), "{args:?}: a pid file for a failed exec");
     }
-    call(&["kill", "c", "9"]).ok();
+    // What Podman itself calls.
+    call(&["pause", "c"]).ok();
+    call(&["resume", "c"]).ok();
+    let resources = sandbox.dir().join("resources.json");
+    fs::write(&resources, "{}").expect("a file");
+    call(&["update", &format!("--resources={}", text(&resources)), "c"]).ok();
+    call(&["kill", "--all", "c", "9"]).ok();
     bundle.wait_stopped();
     call(&["delete", "--force", "c"]).ok();
     call(&["delete", "--force", "c"]).ok();
+}
+
+/// conmon's own standard streams are the container's, and with them the terminal or further descriptors that it was told of.
+#[test]
+fn conmon_passes_a_console_and_descriptors() {
+    let sandbox = sandbox!();
+    let bundle = sandbox.bundle("c").args(["pause"]).set("/process/terminal", true);
+    bundle.write();
+    let pid_file = sandbox.dir().join("pidfile");
+    let (listener, socket) = console(&sandbox, "console");
+    let create =
+        ["--cgroup-manager", "disabled", "create", "--bundle", text(&bundle.dir), "--pid-file", text(&pid_file)];
+    let more = ["--no-pivot", "--no-new-keyring", "--console-socket", text(&socket), "c"];
+    sandbox.rt(create.iter().chain(&more)).ok();
+    assert_eq!(pty::receive(&listener).expect("a message").1.len(), 1, "exactly one fd");
+    sandbox.rt(["start", "c"]).ok();
+    let file = process(&sandbox, &["/bin/probe", "writefd", "3", "through"]);
+    let (exec_pid, passed) = (sandbox.dir().join("exec-pid"), sandbox.dir().join("passed"));
+    let mut exec = sandbox.command(["exec", "--pid-file", text(&exec_pid), "--process", text(&file), "--detach"]);
+    exec.args(["--preserve-fds", "1", "c"]);
+    rt_integration::pass(&mut exec, fs::File::create(&passed).expect("a file"), 3);
+    sandbox.finish(exec).ok();
+    pid_in(&exec_pid);
+    rt_integration::wait_text(&passed, "through");
+    sandbox.rt(["delete", "--force", "c"]).ok();
 }
 
 #[test]
@@ -186,20 +350,23 @@ fn the_words_by_which_docker_explains_a_volume_of_the_wrong_kind() {
     }
 }
 
+/// A setting of the drop-in file that the guide shows.
+fn drop_in(name: &str) -> &'static str {
+    let file = include_str!("../../docs/engines/cri-o/99-rt.conf");
+    let line = file.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(" = "));
+    line.expect("a setting").trim_matches('"')
+}
+
 #[test]
 fn cri_o() {
     let sandbox = sandbox!();
-    // Both streams in one: a byte on standard error breaks the JSON.
-    let combined = |args: &[&str]| {
-        let plain = sandbox.command(args);
-        let mut call = Command::new("/bin/sh");
-        call.args(["-c", "exec \"$@\" 2>&1", "sh"]).arg(plain.get_program()).args(plain.get_args());
-        sandbox.finish(call).ok().stdout()
-    };
+    let combined = |args: &[&str]| combined(&sandbox, &sandbox.command(args));
+    assert!(drop_in("runtime_path").ends_with("/rt") && drop_in("runtime_type") == "oci");
+    // The last --root counts.
     let features: Value = serde_json::from_str(&combined(&["features"])).expect("JSON");
     assert!(features["ociVersionMin"].is_string() && features["ociVersionMax"].is_string());
     assert!(features["linux"].is_object());
-    let version = combined(&["--version"]);
+    let version = combined(&["--root", drop_in("runtime_root"), "--version"]);
     assert!(version.starts_with("rt version ") && version.contains("\nspec: "), "{version}");
     let bundle = sandbox.bundle("c").args(["pause"]);
     bundle.create().ok();
@@ -207,8 +374,14 @@ fn cri_o() {
     let file = process(&sandbox, &["/bin/probe", "exit", "5"]);
     sandbox.rt(["exec", "--process", text(&file), "c"]).expect(5);
     assert!(combined(&["state", "c"]).contains("\"status\": \"running\""));
+    sandbox.rt(["pause", "c"]).ok();
+    sandbox.rt(["resume", "c"]).ok();
+    fed(&sandbox, sandbox.command(["update", "--resources", "-", "c"]), "{}").ok();
+    let images = ["--file-locks", "--image-path", "/images", "--work-path", "/work", "--leave-running", "c"];
+    sandbox.rt([&["checkpoint"], &images[..]].concat()).expect(1);
     sandbox.rt(["kill", "c", "KILL"]).ok();
     bundle.wait_stopped();
+    sandbox.rt(["kill", "c", "TERM"]).expect(1).fails_with("container not running");
     sandbox.rt(["kill", "-a", "c", "15"]).ok();
     sandbox.rt(["delete", "--force", "c"]).ok();
     sandbox.rt(["state", "c"]).expect(1).fails_with("container does not exist");
@@ -231,6 +404,11 @@ fn conmon_rs_says_its_globals_twice() {
     let out = sandbox.rt(exec).ok();
     pid_in(&exec_pid);
     out.wait_stdout("--detach\n-d\n--help\n");
+    let (listener, socket) = console(&sandbox, "console");
+    let socket = format!("--console-socket={}", text(&socket));
+    let pid = format!("--pid-file={}", text(&exec_pid));
+    sandbox.rt([&root, &root, "exec", "-d", &socket, "--tty", &pid, "c", "/bin/probe", "tty"]).ok();
+    assert_eq!(pty::receive(&listener).expect("a message").1.len(), 1, "exactly one fd");
     sandbox.rt([&root, "delete", "--force", "c"]).ok();
 }
 
@@ -251,9 +429,11 @@ fn buildah() {
     let parent = status.lines().find_map(|line| line.strip_prefix("PPid:\t")).expect("a parent");
     let parent = fs::read_to_string(format!("/proc/{parent}/comm")).expect("procfs");
     assert_ne!(parent.trim(), "rt");
+    assert_eq!(bundle.status(), "running");
     sandbox.rt(["kill", "c"]).ok();
     bundle.wait_stopped();
     assert_eq!(bundle.status(), "stopped");
+    sandbox.rt(["kill", "c", "SIGKILL"]).expect(1).fails_with("container not running");
     sandbox.rt(["delete", "c"]).ok();
 }
 
@@ -272,5 +452,24 @@ fn buildkit() {
     assert!(!sandbox.state_dir().join("c").exists());
     run(&["--keep"]).expect(6);
     assert_eq!(bundle.status(), "stopped");
+    sandbox.rt(["delete", "c"]).ok();
+}
+
+/// BuildKit's debugger: an exec in the foreground with its pid in a file, and a build that is given up.
+#[test]
+fn buildkit_execs_and_kills() {
+    let sandbox = sandbox!();
+    let bundle = sandbox.bundle("c").args(["trap", "TERM"]);
+    let (pid_file, exec_pid) = (sandbox.dir().join("pid"), sandbox.dir().join("exec-pid"));
+    let running = bundle.spawn(&["--pid-file", text(&pid_file), "--keep"]);
+    running.wait_stdout("ready");
+    let file = process(&sandbox, &["/bin/probe", "exit", "5"]);
+    sandbox.rt(["exec", "--process", text(&file), "--pid-file", text(&exec_pid), "c"]).expect(5);
+    pid_in(&exec_pid);
+    // It sends the signal to the process itself.
+    let pid = pid_in(&pid_file).to_string();
+    assert!(Command::new("kill").args(["-KILL", &pid]).status().expect("kill").success());
+    running.wait().expect(137);
+    sandbox.rt(["kill", "c", "SIGKILL"]).expect(1).fails_with("container not running");
     sandbox.rt(["delete", "c"]).ok();
 }

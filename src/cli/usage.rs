@@ -33,10 +33,17 @@ impl Usage {
     }
 
     pub(super) fn unknown_command(name: &OsStr) -> Usage {
-        let tip = suggest(command_for_docs(), name, ContextKind::SuggestedSubcommand);
+        let tip = if ABSENT.iter().any(|known| name == *known) {
+            ": rt does not save and restore running containers, as runc does with CRIU".to_owned()
+        } else {
+            suggest(command_for_docs(), name, ContextKind::SuggestedSubcommand)
+        };
         Usage::new(format!("no such command: {}{tip}", name.to_string_lossy()), None)
     }
 }
+
+/// Commands of runc that engines call; what they are nearest to by spelling is no help.
+const ABSENT: [&str; 2] = ["checkpoint", "restore"];
 
 /// runc's words, which callers know.
 pub(super) const EMPTY_ID: &str = "container id cannot be empty";

@@ -1,0 +1,5 @@
+for namespace in default k8s.io; do
+	ctr -a "$WORK/containerd.sock" -n "$namespace" task ls -q | xargs -r -n 1 ctr -a "$WORK/containerd.sock" -n "$namespace" task rm -f
+done >removed
+kill "$(cat containerd.pid)"
+while kill -0 "$(cat containerd.pid)" 2>still; do sleep 0.1; done

@@ -1,0 +1,1 @@
+export CONTAINERS_CONF="$WORK/containers.conf"
