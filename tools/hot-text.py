@@ -81,6 +81,9 @@ def main():
     trace(base + ["delete", "-f", "hot2"], addresses, seen)
     print("/* Made by tools/hot-text.py: the functions that rt's common commands run, in the order of their first call. */")
     print("SECTIONS\n{\n  .text.hot :\n  {")
+    # What the C library has in assembly, without a section for each function.
+    for member in ("*crt1.o", *(f"*libc.a:{name}.lo" for name in ("memcpy", "memmove", "memset", "__set_thread_area"))):
+        print(f"    {member}(.text)")
     base_of = lambda name: re.sub(r"17h[0-9a-f]{16}E.*$", "17h*", name)
     alike = collections.Counter(map(base_of, names))
     for where in seen:

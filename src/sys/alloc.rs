@@ -11,15 +11,43 @@ use std::cell::UnsafeCell;
 const CHUNK: usize = 1 << 20;
 
 /// How much of a chunk is made present at once: page by page it would cost three times as much.
-const PRESENT: usize = 16 << 10;
+const STEP: usize = 16 << 10;
 
 /// As malloc(3) aligns: C structures are laid into buffers of bytes (cmsg(3)).
 const ALIGNED: usize = 16;
 
-/// The row: where the next block goes, and where the mapping ends.
+/// The row: where the next block goes, and where the mapping ends; up to where it is present, and from where on no
+/// block has ever been, so that it is zero.
+#[derive(Clone, Copy)]
 struct Row {
     next: usize,
     end: usize,
+    present: usize,
+    fresh: usize,
+}
+
+impl Row {
+    const EMPTY: Row = Row { next: 0, end: 0, present: 0, fresh: 0 };
+
+    /// Lets the newest block end at `end`.
+    fn advance(&mut self, end: usize) {
+        if end > self.present {
+            self.make_present(end);
+        }
+        self.next = end;
+        self.fresh = self.fresh.max(end);
+    }
+
+    #[cold]
+    fn make_present(&mut self, end: usize) {
+        let (from, size) = (self.present, (self.end - self.present).min(STEP));
+        self.present = end.next_multiple_of(4096).max(from + size);
+        // Who asks for much at once may not use it all.
+        if end <= from + size {
+            // SAFETY: the range lies in our mapping. An old kernel may not know the advice; nothing is lost.
+            unsafe { libc::madvise(from as *mut libc::c_void, size, libc::MADV_POPULATE_WRITE) };
+        }
+    }
 }
 
 pub struct Bump(UnsafeCell<Row>);
@@ -30,7 +58,7 @@ unsafe impl Sync for Bump {}
 
 impl Bump {
     pub const fn new() -> Bump {
-        Bump(UnsafeCell::new(Row { next: 0, end: 0 }))
+        Bump(UnsafeCell::new(Row::EMPTY))
     }
 }
 
@@ -43,11 +71,28 @@ unsafe impl GlobalAlloc for Bump {
         let start = row.next.next_multiple_of(layout.align().max(ALIGNED));
         match start.checked_add(layout.size()) {
             Some(end) if end <= row.end => {
-                row.next = end;
+                row.advance(end);
                 start as *mut u8
             }
             _ => another_chunk(row, layout),
         }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: as in `alloc`.
+        let Row { end, fresh, .. } = unsafe { *self.0.get() };
+        // SAFETY: the caller's layout.
+        let block = unsafe { self.alloc(layout) };
+        // SAFETY: as in `alloc`. Another chunk is as the kernel gave it.
+        let used = match unsafe { &*self.0.get() }.end == end {
+            true => fresh.saturating_sub(block as usize).min(layout.size()),
+            false => 0,
+        };
+        if !block.is_null() {
+            // SAFETY: at most `layout.size()` bytes of the new block.
+            unsafe { block.write_bytes(0, used) };
+        }
+        block
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
@@ -64,7 +109,7 @@ unsafe impl GlobalAlloc for Bump {
         let start = block as usize;
         let newest = start + layout.size() == row.next;
         if newest && start.checked_add(size).is_some_and(|end| end <= row.end) {
-            row.next = start + size;
+            row.advance(start + size);
             return block;
         }
         if size <= layout.size() {
@@ -91,10 +136,9 @@ fn another_chunk(row: &mut Row, layout: Layout) -> *mut u8 {
     if at == libc::MAP_FAILED {
         return std::ptr::null_mut();
     }
-    // SAFETY: the range lies in the mapping that was just made. An old kernel may not know the advice; nothing is lost.
-    unsafe { libc::madvise(at, PRESENT.min(size), libc::MADV_POPULATE_WRITE) };
-    let start = (at as usize).next_multiple_of(layout.align());
-    *row = Row { next: start + layout.size(), end: at as usize + size };
+    let (at, start) = (at as usize, (at as usize).next_multiple_of(layout.align()));
+    *row = Row { next: start, end: at + size, present: at, fresh: start };
+    row.advance(start + layout.size());
     start as *mut u8
 }
 
@@ -121,6 +165,23 @@ mod tests {
             assert!(std::slice::from_raw_parts(moved, 500).iter().all(|byte| *byte == 7));
             row.dealloc(moved, layout(1000, 1));
             assert_eq!(row.alloc(layout(3, 1)), moved);
+        }
+    }
+
+    #[test]
+    fn zeroed_blocks_are_zero_where_another_was_before() {
+        let row = Bump::new();
+        // SAFETY: as above.
+        unsafe {
+            let first = row.alloc(layout(100, 1));
+            first.write_bytes(7, 100);
+            row.dealloc(first, layout(100, 1));
+            for size in [300, 40_000, 3 << 20] {
+                let zeroed = row.alloc_zeroed(layout(size, 1));
+                assert!(std::slice::from_raw_parts(zeroed, size).iter().all(|byte| *byte == 0));
+                zeroed.write_bytes(7, size);
+                row.dealloc(zeroed, layout(size, 1));
+            }
         }
     }
 
