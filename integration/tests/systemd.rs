@@ -449,6 +449,29 @@ fn device_rules_hold_in_a_unit() {
     }
 }
 
+/// The rules are a program of ours on the unit's cgroup: systemd is told of no policy, and so neither takes the program
+/// away nor lays one of its own beside it when it goes over its units again.
+#[test]
+fn a_reload_leaves_device_rules_alone() {
+    let sandbox = systemd!();
+    let rules = json!([{ "allow": false, "access": "rwm" }, { "allow": true, "type": "c", "major": 1, "minor": 3 }]);
+    let device = json!([{ "path": "/dev/message", "type": "c", "major": 1, "minor": 11 }]);
+    let bundle = in_unit(&sandbox, ":rt-test:reloaded").set("/linux/resources/devices", rules);
+    let _running = running(&sandbox, bundle.set("/linux/devices", device));
+    let opened = |device: &str| rt(&sandbox, &["exec", "c", "/bin/probe", "open-dev", device, "w"]).stdout();
+    let in_force = || assert_eq!((opened("/dev/message"), opened("/dev/null")), ("EPERM\n".into(), "ok\n".into()));
+    in_force();
+    assert_eq!(show(Whose::System, "rt-test-reloaded.scope", "DevicePolicy"), "auto");
+    systemctl(Whose::System, &["daemon-reload"]);
+    in_force();
+    systemctl(Whose::System, &["set-property", "--runtime", "rt-test-reloaded.scope", "CPUWeight=200"]);
+    in_force();
+    // systemd's own rules would come on top, and may take away, never add.
+    systemctl(Whose::System, &["set-property", "--runtime", "rt-test-reloaded.scope", "DevicePolicy=closed"]);
+    in_force();
+    rt(&sandbox, &["delete", "--force", "c"]).ok();
+}
+
 #[test]
 fn nobody_to_ask() {
     let sandbox = sandbox!();
