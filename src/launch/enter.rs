@@ -52,7 +52,7 @@ pub fn enter(mut entry: Entry) -> Result<(Child, Option<OwnedFd>)> {
     }
     let other = other_cgroup(&entry, pid)?;
     let root = if entry.record.chrooted { Some(open_root(pid)?) } else { None };
-    let page = FaultPage::inherited().during("clone", || "cannot map a shared page".to_owned())?;
+    let page = FaultPage::inherited(!entry.plan.may_speak).during("clone", || "cannot map a shared page".to_owned())?;
     let (ours, theirs) = channel::pair().during("clone", || "cannot make a socket pair".to_owned())?;
     let kinds = namespaces::foreign(&entry.namespaces, pid, entry.host.proc());
     confine::start_on_cpus(entry.plan)?;
@@ -238,7 +238,10 @@ impl Inside<'_> {
         }
         let path = confine::find_executable(&plan.args[0], &env)?;
         confine::finish(plan, &env, &after, &path, self.page, self.channel.as_fd());
-        Ok(())
+        match confine::failure(self.page, &plan.args[0].to_string_lossy()) {
+            Some(fault) if plan.may_speak => Err(fault),
+            _ => Ok(()),
+        }
     }
 
     /// In the container as it is by now: whatever its processes have put at /dev is checked.

@@ -100,7 +100,8 @@ impl Making {
                 Some(rendezvous::open(site.dir.fd()).during("rendezvous", || "cannot make the rendezvous".to_owned())?)
             }
         };
-        let page = FaultPage::inherited().during("clone", || "cannot map a shared page".to_owned())?;
+        let mute = plan.process.as_ref().is_some_and(|process| !process.may_speak);
+        let page = FaultPage::inherited(mute).during("clone", || "cannot map a shared page".to_owned())?;
         let (ours, theirs) = channel::pair().during("clone", || "cannot make a socket pair".to_owned())?;
         ours.limit_silence(SILENCE).during("clone", || "cannot limit the wait for init".to_owned())?;
         let ignored_signals = site.host.ignored_signals();

@@ -1,7 +1,7 @@
-//! One page shared by init and whoever starts it.
+//! A page for what the last execve failed of, shared by init and whoever starts it where it must be.
 //!
 //! A seccomp filter may forbid `write`, so the failure of the last execve cannot be sent; a plain store into a
-//! shared page needs no system call.
+//! shared page needs no system call. Who may speak keeps the failure to itself until it is sent: no page to map.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicI32, AtomicU8, AtomicUsize, Ordering};
@@ -18,16 +18,26 @@ struct Cells {
     text: [AtomicU8; TEXT],
 }
 
-/// The shared page. Zero means that nothing failed.
+/// The page. Zero means that nothing failed.
 pub struct FaultPage {
-    cells: *mut Cells,
+    cells: *const Cells,
 }
 
+/// The one that is not shared: memory of this process, of which a clone has its own.
+static OWN: Cells = Cells {
+    stage: AtomicI32::new(0),
+    errno: AtomicI32::new(0),
+    length: AtomicUsize::new(0),
+    text: [const { AtomicU8::new(0) }; TEXT],
+};
+
 impl FaultPage {
-    /// A page that a later clone of this process shares.
-    pub fn inherited() -> nix::Result<FaultPage> {
-        // SAFETY: a fresh anonymous mapping.
-        FaultPage::map(libc::MAP_ANONYMOUS, -1)
+    /// A page for a later clone of this process, which `shares` it, or else can tell of its failure by itself.
+    pub fn inherited(shares: bool) -> nix::Result<FaultPage> {
+        match shares {
+            true => FaultPage::map(libc::MAP_ANONYMOUS, -1),
+            false => Ok(FaultPage { cells: &OWN }),
+        }
     }
 
     /// A page that can be sent to another process as an fd.
@@ -55,7 +65,7 @@ impl FaultPage {
     }
 
     fn cells(&self) -> &Cells {
-        // SAFETY: the mapping is SIZE bytes long, page aligned, lives as long as `self`, and holds only atomics.
+        // SAFETY: a mapping of SIZE bytes, page aligned, that lives as long as `self`, or OWN; either holds only atomics.
         unsafe { &*self.cells }
     }
 
@@ -93,7 +103,9 @@ impl FaultPage {
 
 impl Drop for FaultPage {
     fn drop(&mut self) {
-        // SAFETY: mapped by `map` with this size, and no reference into it outlives `self`.
-        unsafe { libc::munmap(self.cells.cast(), SIZE) };
+        if !std::ptr::eq(self.cells, &OWN) {
+            // SAFETY: mapped by `map` with this size, and no reference into it outlives `self`.
+            unsafe { libc::munmap(self.cells.cast_mut().cast(), SIZE) };
+        }
     }
 }
