@@ -29,13 +29,14 @@ TEST_THREADS ?= $(shell nproc)
 export VM_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rt-vm
 export MAKE TEST_THREADS
 
-.PHONY: help demo build test test-native test-vm test-engines test-engines-native lint bench validation man completions install uninstall clean linker busybox strace protoc
+.PHONY: help demo build test test-native test-attacks test-vm test-engines test-engines-native lint bench validation man completions install uninstall clean linker busybox strace protoc
 
 help:
 	@echo 'make demo       build rt and run a container that says what it sees'
 	@echo 'make build      build the static binary, release profile'
 	@echo 'make test       unit and black-box tests, here and in virtual machines (as root for all of them)'
 	@echo 'make test-native  those of this machine alone'
+	@echo 'make test-attacks  published attacks on container runtimes alone (as root)'
 	@echo 'make test-vm    those in virtual machines with every cgroup controller alone (as root)'
 	@echo 'make test-engines  Docker, Podman and the others with rt and with runc, side by side (as root)'
 	@echo 'make test-engines-native  those that are installed here, without what needs such a machine (as root)'
@@ -110,6 +111,11 @@ vm-tools: busybox
 # What asks a CRI service is made from its protocol's description.
 protoc:
 	@command -v protoc >/dev/null || $(call apt,protobuf-compiler,protoc)
+
+test-attacks: linker
+	cargo build --target $(TRIPLE) -p rt -p rt-integration --bins
+	@RT_BIN="$$PWD/$(RT_DEV)" RT_PROBE="$$PWD/$(PROBE)" \
+		cargo test --target $(TRIPLE) -p rt-integration --test attacks -- --nocapture --test-threads $(TEST_THREADS)
 
 lint: protoc
 	cargo fmt --all --check

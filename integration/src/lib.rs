@@ -34,6 +34,7 @@ pub use outcome::{Outcome, Running, wait_text};
 pub use sandbox::{Sandbox, systemd_runs};
 pub use skip::report as report_skip;
 pub use spec::{default_spec, set};
+pub use sys::exchange;
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;

@@ -90,3 +90,15 @@ pub fn drain(fd: &OwnedFd) {
     // SAFETY: the buffer is live and as long as said.
     while unsafe { libc::read(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len()) } > 0 {}
 }
+
+/// renameat2(2): each of two names takes the other's place, at once.
+///
+/// # Errors
+/// As the call's.
+pub fn exchange(one: &Path, other: &Path) -> io::Result<()> {
+    let (one, other) = (terminated(one.as_os_str())?, terminated(other.as_os_str())?);
+    let (here, flags) = (libc::AT_FDCWD, libc::RENAME_EXCHANGE);
+    // SAFETY: two terminated strings that outlive the call.
+    let result = unsafe { libc::syscall(libc::SYS_renameat2, here, one.as_ptr(), here, other.as_ptr(), flags) };
+    check(result as libc::c_int).map(drop)
+}

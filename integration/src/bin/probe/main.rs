@@ -6,6 +6,7 @@
 
 #![no_main]
 
+mod attack;
 mod facts;
 mod files;
 mod load;
@@ -45,6 +46,9 @@ const SUBCOMMANDS: &[(&str, Subcommand, &str)] = &[
     ("readonly", files::readonly, "DIR…: read-only, writable or an errno"),
     ("open-dev", files::open_dev, "PATH r|w|rw: ok or an errno"),
     ("hammer-dev", files::hammer_dev, "PATH: open it for writing again and again, until killed; say when that works"),
+    ("seize", attack::seize, "hold the binary of every other process, and try to write to it: held, open or an errno"),
+    ("join", attack::join, "PID PATH ARGS…: run it in that process's mount and pid namespace, carelessly"),
+    ("spy", attack::spy, "look at every other process: seen, and a leak for what of it lies outside"),
     ("fds", files::fds, "FD TARGET for each open descriptor"),
     ("statfs", files::statfs, "PATH: filesystem magic in hex and mount flags in hex"),
     ("mounts", facts::mounts, "[PATH]: mountinfo, or the last line of it for PATH"),
