@@ -104,6 +104,17 @@ impl Running {
         sys::kill(self.pid(), signal).expect("a child that was not waited for");
     }
 
+    pub fn is_running(&self) -> bool {
+        let pidfd = sys::pidfd_open(self.pid()).expect("pidfd_open");
+        !sys::poll(&[&pidfd], Instant::now()).expect("poll")[0]
+    }
+
+    /// Stops it, and returns once it has.
+    pub fn stop(&self) {
+        self.signal(libc::SIGSTOP);
+        sys::wait_stopped(self.pid()).expect("a child that was not waited for");
+    }
+
     pub fn stdout(&self) -> String {
         read(&self.out)
     }
