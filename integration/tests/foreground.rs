@@ -1,6 +1,6 @@
 //! A person at a terminal: `run` and `exec` with a terminal that is the session's own, from the first key to its end.
 
-use rt_integration::{Bundle, Running, Sandbox, pty, sandbox, skip};
+use rt_integration::{Bundle, Running, Sandbox, copy_program, pty, sandbox, skip};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -77,7 +77,7 @@ fn exec(sandbox: &Sandbox, words: &str) -> Window {
 fn with_shell<'a>(sandbox: &'a Sandbox, id: &str) -> Option<Bundle<'a>> {
     let busybox = ["/usr/bin/busybox", "/bin/busybox"].into_iter().map(Path::new).find(|path| path.exists())?;
     let bundle = sandbox.bundle(id).set("/root/readonly", false);
-    std::fs::copy(busybox, bundle.rootfs().join("bin/busybox")).expect("busybox in the rootfs");
+    copy_program(busybox, &bundle.rootfs().join("bin/busybox")).expect("busybox in the rootfs");
     let works = bundle.set("/process/args", vec!["/bin/busybox", "true"]);
     // Only a static one runs in an empty root.
     works.run().status.success().then(|| works.set("/process/args", vec!["/bin/busybox", "sh", "-i"]))

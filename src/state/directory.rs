@@ -41,7 +41,13 @@ impl Root {
         match open() {
             Err(Errno::ENOENT) => {
                 use std::os::unix::fs::DirBuilderExt;
-                std::fs::DirBuilder::new().recursive(true).mode(0o711).create(&self.path).during(STAGE, at)?;
+                let made = std::fs::DirBuilder::new().recursive(true).mode(0o711).create(&self.path).during(STAGE, at);
+                made.map_err(|fault| match fault.errno {
+                    Some(errno) if errno == Errno::EACCES as i32 => {
+                        fault.hint("an ordinary user sets XDG_RUNTIME_DIR, or names a directory of his own with --root")
+                    }
+                    _ => fault,
+                })?;
                 Ok(open().during(STAGE, at)?)
             }
             result => Ok(result.during(STAGE, at)?),
@@ -135,7 +141,12 @@ impl Root {
             Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Ok(None),
             Err(errno) => {
                 let what = format!("cannot open {}/{id}: {}", self.path.display(), words(errno));
-                Err(Fault::new(STAGE, what).errno(errno))
+                let fault = Fault::new(STAGE, what).errno(errno);
+                let owner = std::fs::metadata(self.path.join(id)).map(|dir| std::os::unix::fs::MetadataExt::uid(&dir));
+                Err(match (errno, owner) {
+                    (Errno::EACCES, Ok(owner)) => fault.hint(format!("the container belongs to user {owner}")),
+                    _ => fault,
+                })
             }
         }
     }

@@ -157,7 +157,11 @@ pub fn snoop(_: &[String]) -> Outcome {
 fn look_into(pid: u32) -> bool {
     let of = |name: &str| format!("/proc/{pid}/{name}");
     // From the container's root the path of an executable of the host cannot be told, but its link can be read.
-    let foreign = || !matches!(std::fs::read_link(of("exe")), Ok(path) if path.starts_with("/bin"));
+    let foreign = || match std::fs::read_link(of("exe")) {
+        Ok(path) => !path.starts_with("/bin"),
+        // One that has just ended has no memory any more that could be its program's.
+        Err(error) => error.kind() == io::ErrorKind::PermissionDenied,
+    };
     let mut seen = Vec::new();
     if std::fs::File::open(of("mem")).is_ok() {
         seen.push("mem".to_owned());
@@ -171,7 +175,8 @@ fn look_into(pid: u32) -> bool {
         );
     }
     // Only now: it may have become a program while it was looked at, and one that is gone shows nothing.
-    let there = std::path::Path::new(&of("")).exists() && foreign();
+    let program = seen.iter().any(|found| found.starts_with("exe /bin/"));
+    let there = !program && std::path::Path::new(&of("")).exists() && foreign();
     if there && !seen.is_empty() {
         println!("{pid}: {}", seen.join(", "));
     }
