@@ -22,6 +22,10 @@ BASHDIR = $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 ZSHDIR = $(DESTDIR)$(PREFIX)/share/zsh/site-functions
 FISHDIR = $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 
+# A profile that lets rt make user namespaces where AppArmor restricts them; older parsers do not know its words.
+APPARMOR ?= $(if $(wildcard /etc/apparmor.d/abi/4.0),yes,no)
+APPARMORDIR = $(DESTDIR)/etc/apparmor.d
+
 # Each test is one thread that waits for processes most of the time; more than this only makes kernel waits longer.
 TEST_THREADS ?= $(shell nproc)
 
@@ -44,6 +48,7 @@ help:
 	@echo 'make bench      time rt and the runtimes installed beside it (as root; ROUNDS=N)'
 	@echo 'make validation  run the OCI validation suite (RT_VALIDATION_SUITE: its folder, built)'
 	@echo 'make install    binary, man pages and completions below PREFIX ($(PREFIX)), DESTDIR in front'
+	@echo '                an AppArmor profile too, where AppArmor 4 is installed (APPARMOR=yes or no decides)'
 	@echo 'make uninstall  remove these'
 	@echo 'make completions  regenerate the checked-in completion scripts'
 	@echo 'make clean      remove all that was built'
@@ -144,9 +149,12 @@ install: build man
 	install -D -m 644 completions/rt.bash $(BASHDIR)/rt
 	install -D -m 644 completions/_rt $(ZSHDIR)/_rt
 	install -D -m 644 completions/rt.fish $(FISHDIR)/rt.fish
+	if [ '$(APPARMOR)' = yes ]; then \
+		install -d $(APPARMORDIR) && sed 's|@BINDIR@|$(PREFIX)/bin|' docs/apparmor > $(APPARMORDIR)/rt; \
+	fi
 
 uninstall:
-	rm -f $(BINDIR)/rt $(MANDIR)/rt.8 $(MANDIR)/rt-*.8 $(BASHDIR)/rt $(ZSHDIR)/_rt $(FISHDIR)/rt.fish
+	rm -f $(APPARMORDIR)/rt $(BINDIR)/rt $(MANDIR)/rt.8 $(MANDIR)/rt-*.8 $(BASHDIR)/rt $(ZSHDIR)/_rt $(FISHDIR)/rt.fish
 
 clean:
 	rm -rf target bundles/rootfs bundles/.rootfs-stamp bundles/rootless/config.own.json

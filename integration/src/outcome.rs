@@ -3,9 +3,23 @@
 use crate::{sys, time_limit};
 use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
 use std::time::Instant;
+
+/// Held by a thread that forks, and by one that writes a program: a child has all descriptors until its execve, and the
+/// kernel executes no file that somebody may still write to.
+static FORKING: Mutex<()> = Mutex::new(());
+
+/// Copies a program that will be executed.
+///
+/// # Errors
+/// What the filesystem said.
+pub fn copy_program(from: &Path, to: &Path) -> std::io::Result<()> {
+    let _forking = FORKING.lock();
+    fs::copy(from, to).map(drop)
+}
 
 /// What one call of rt did. Its streams are files, so that a container which outlives the call blocks nobody.
 pub struct Outcome {
@@ -92,6 +106,7 @@ impl Running {
         let (out, err) = (stem.with_extension("out"), stem.with_extension("err"));
         command.stderr(make(&err));
         let call = format!("{command:?}");
+        let _forking = FORKING.lock();
         let child = command.spawn().unwrap_or_else(|error| panic!("{call}: {error}"));
         Running { child: Some(child), call, out, err }
     }
@@ -102,6 +117,17 @@ impl Running {
 
     pub fn signal(&self, signal: i32) {
         sys::kill(self.pid(), signal).expect("a child that was not waited for");
+    }
+
+    pub fn is_running(&self) -> bool {
+        let pidfd = sys::pidfd_open(self.pid()).expect("pidfd_open");
+        !sys::poll(&[&pidfd], Instant::now()).expect("poll")[0]
+    }
+
+    /// Stops it, and returns once it has.
+    pub fn stop(&self) {
+        self.signal(libc::SIGSTOP);
+        sys::wait_stopped(self.pid()).expect("a child that was not waited for");
     }
 
     pub fn stdout(&self) -> String {

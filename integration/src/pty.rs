@@ -5,6 +5,8 @@ use crate::time_limit;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixListener;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::time::Instant;
 
 /// A pty of the host of this size: master and slave.
@@ -33,6 +35,24 @@ pub fn resize(terminal: &OwnedFd, rows: u16, columns: u16) -> io::Result<()> {
     check(unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSWINSZ as _, &size) }).map(drop)
 }
 
+/// Has the command start as a terminal emulator starts its shell: with this terminal as its session's, and as its input
+/// and output.
+///
+/// # Panics
+/// If this process has no descriptor left.
+pub fn attach(command: &mut Command, slave: &OwnedFd) {
+    let copy = || slave.try_clone().expect("dup");
+    command.stdin(copy()).stdout(copy());
+    let lead = || {
+        // SAFETY: integers only. Standard input is the terminal by now.
+        check(unsafe { libc::setsid() })?;
+        // SAFETY: integers only.
+        check(unsafe { libc::ioctl(0, libc::TIOCSCTTY as _, 0) }).map(drop)
+    };
+    // SAFETY: between fork and exec it does nothing but two system calls, which is async-signal-safe.
+    unsafe { command.pre_exec(lead) };
+}
+
 /// The flags that raw mode changes.
 pub fn local_modes(terminal: &OwnedFd) -> io::Result<(libc::tcflag_t, libc::tcflag_t)> {
     // SAFETY: a zeroed termios is a valid one; the call fills it.
@@ -40,6 +60,17 @@ pub fn local_modes(terminal: &OwnedFd) -> io::Result<(libc::tcflag_t, libc::tcfl
     // SAFETY: the pointer is to a live termios.
     check(unsafe { libc::tcgetattr(terminal.as_raw_fd(), &mut modes) })?;
     Ok((modes.c_lflag, modes.c_oflag))
+}
+
+/// Sets these, as a shell does for itself while a job of its is stopped.
+pub fn set_local_modes(terminal: &OwnedFd, flags: (libc::tcflag_t, libc::tcflag_t)) -> io::Result<()> {
+    // SAFETY: a zeroed termios is a valid one; the call fills it.
+    let mut modes: libc::termios = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointer is to a live termios.
+    check(unsafe { libc::tcgetattr(terminal.as_raw_fd(), &mut modes) })?;
+    (modes.c_lflag, modes.c_oflag) = flags;
+    // SAFETY: as before.
+    check(unsafe { libc::tcsetattr(terminal.as_raw_fd(), libc::TCSANOW, &modes) }).map(drop)
 }
 
 pub fn write(terminal: &OwnedFd, data: &[u8]) -> io::Result<()> {
@@ -73,6 +104,17 @@ pub fn receive(listener: &UnixListener) -> io::Result<(Vec<u8>, Vec<OwnedFd>)> {
     }
     let (mut connection, _) = listener.accept()?;
     connection.set_read_timeout(Some(time_limit()))?;
+    let (data, fds) = message(&connection)?;
+    let mut rest = Vec::new();
+    io::Read::read_to_end(&mut connection, &mut rest)?;
+    if !rest.is_empty() {
+        return Err(io::Error::other(format!("more than one message: {:?}", String::from_utf8_lossy(&rest))));
+    }
+    Ok((data, fds))
+}
+
+/// The next message of a socket that has a read time limit, with all its fds.
+pub fn message(socket: &impl AsRawFd) -> io::Result<(Vec<u8>, Vec<OwnedFd>)> {
     let (mut data, mut space) = (vec![0_u8; 64 << 10], [0_u64; 32]);
     let mut part = libc::iovec { iov_base: data.as_mut_ptr().cast(), iov_len: data.len() };
     // SAFETY: a zeroed msghdr is a valid one.
@@ -82,15 +124,9 @@ pub fn receive(listener: &UnixListener) -> io::Result<(Vec<u8>, Vec<OwnedFd>)> {
     message.msg_control = space.as_mut_ptr().cast();
     message.msg_controllen = size_of_val(&space) as _;
     // SAFETY: the message points at live buffers of the lengths it names.
-    let n = check(unsafe { libc::recvmsg(connection.as_raw_fd(), &mut message, libc::MSG_CMSG_CLOEXEC) } as i32)?;
+    let n = check(unsafe { libc::recvmsg(socket.as_raw_fd(), &mut message, libc::MSG_CMSG_CLOEXEC) } as i32)?;
     data.truncate(n as usize);
-    let fds = rights(&message);
-    let mut rest = Vec::new();
-    io::Read::read_to_end(&mut connection, &mut rest)?;
-    if !rest.is_empty() {
-        return Err(io::Error::other(format!("more than one message: {:?}", String::from_utf8_lossy(&rest))));
-    }
-    Ok((data, fds))
+    Ok((data, rights(&message)))
 }
 
 fn rights(message: &libc::msghdr) -> Vec<OwnedFd> {

@@ -1,7 +1,7 @@
 //! One test's private corner of the machine.
 
 use crate::leaks::{self, Before};
-use crate::outcome::{Outcome, Running, no_input};
+use crate::outcome::{Outcome, Running, copy_program, no_input};
 use crate::{Bundle, probe_bin, rt_bin, sys};
 use std::cell::Cell;
 use std::ffi::OsStr;
@@ -59,7 +59,7 @@ impl Sandbox {
         fs::create_dir(&dir).map_err(what("the scratch directory"))?;
         sys::mount("scratch", &dir, "tmpfs", 0, "mode=755").map_err(what("the scratch tmpfs"))?;
         sys::mount("none", root, "", libc::MS_REC | propagation, "").map_err(what("propagation"))?;
-        fs::copy(probe_bin(), dir.join("probe")).map_err(what("the probe"))?;
+        copy_program(probe_bin(), &dir.join("probe")).map_err(what("the probe"))?;
         let cgroup = format!("/rt-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         fs::create_dir(format!("{CGROUPS}{cgroup}")).map_err(what("the test's cgroup"))?;
         let before = Before::take(&dir);

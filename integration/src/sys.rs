@@ -47,6 +47,14 @@ pub fn kill(pid: i32, signal: i32) -> io::Result<()> {
     check(unsafe { libc::kill(pid, signal) }).map(drop)
 }
 
+/// Waits until a child has been stopped by a signal.
+pub fn wait_stopped(pid: i32) -> io::Result<()> {
+    // SAFETY: a zeroed siginfo is a valid one; the call fills it.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointer is to a live siginfo.
+    check(unsafe { libc::waitid(libc::P_PID, pid as libc::id_t, &mut info, libc::WSTOPPED) }).map(drop)
+}
+
 pub fn effective_uid() -> u32 {
     // SAFETY: takes nothing and cannot fail.
     unsafe { libc::geteuid() }

@@ -1,6 +1,7 @@
 //! `create`, and what `run` shares with it.
 
 use super::preserved::Preserved;
+use super::readiness::{self, Readiness};
 use super::{App, destroy};
 use crate::cgroups::{Cgroup, Hierarchy};
 use crate::cli::CreateArgs;
@@ -37,6 +38,8 @@ pub enum Mode {
 pub struct Made {
     pub dir: Directory,
     pub launched: Launched,
+    /// What waits for the program to say that it is ready, where the caller's service manager is to know.
+    pub readiness: Option<Readiness>,
 }
 
 /// Its init, and what is known of it.
@@ -53,7 +56,7 @@ pub fn make(app: &App, args: &CreateArgs, mode: Mode) -> Result<Made> {
     spec::ids::check(&args.id)?;
     let host = Host::probe()?;
     let preserved = Preserved::find(args.preserve_fds)?;
-    let config = spec::load(args.bundle.as_deref().unwrap_or(Path::new(".")), args.config.as_deref())?;
+    let mut config = spec::load(args.bundle.as_deref().unwrap_or(Path::new(".")), args.config.as_deref())?;
     let options = Options {
         id: args.id.clone(),
         no_pivot: args.no_pivot,
@@ -61,6 +64,10 @@ pub fn make(app: &App, args: &CreateArgs, mode: Mode) -> Result<Made> {
         manager: app.manager(),
         preserve_fds: preserved.count,
     };
+    let notified = readiness::manager().is_some();
+    if notified {
+        readiness::announce(&mut config.spec, &app.root.path.join(&args.id))?;
+    }
     let hierarchy = app.hierarchy(&host)?;
     let facts = Facts::find(&config, &host, hierarchy.as_ref(), options.manager)?;
     let mut findings = config.findings.clone();
@@ -86,13 +93,24 @@ pub fn make(app: &App, args: &CreateArgs, mode: Mode) -> Result<Made> {
         args.pidfd_socket.as_deref(),
     )?;
     let dir = app.root.create(&args.id)?;
-    match furnish(app, args, mode, &host, &config, &plan, &dir, hierarchy.as_ref(), outlets) {
-        Ok(launched) => Ok(Made { dir, launched }),
+    let prepared = if notified { prepare_notify(&dir, mode) } else { Ok(None) };
+    let made = prepared.map_err(anyhow::Error::from).and_then(|readiness| {
+        let launched = furnish(app, args, mode, &host, &config, &plan, &dir, hierarchy.as_ref(), outlets)?;
+        Ok((launched, readiness))
+    });
+    match made {
+        Ok((launched, readiness)) => Ok(Made { dir, launched, readiness }),
         Err(error) => {
             destroy::unmake(&app.log, &plan, dir);
             Err(error)
         }
     }
+}
+
+/// What the program's word that it is ready takes; who listens is who starts it.
+fn prepare_notify(dir: &Directory, mode: Mode) -> Result<Option<Readiness>, Fault> {
+    readiness::prepare(dir)?;
+    if mode == Mode::Create { Ok(None) } else { Readiness::listen(dir) }
 }
 
 #[allow(clippy::too_many_arguments)]

@@ -34,9 +34,8 @@ pub fn run(app: &App, args: &ExecArgs) -> Result<u8> {
     let spec = load::parse_for_exec(&dir.config()?, &mut findings)?;
     let process = process(args, &spec, &mut findings)?;
     let plan = plan(&process, &spec, &record, &mut findings);
-    let mut plan = findings.verdict(plan)?;
-    let preserved = Preserved::find(args.preserve_fds)?;
-    preserved.announce(&mut plan);
+    let plan = findings.verdict(plan)?;
+    let preserved = Preserved::flag(args.preserve_fds)?;
     super::create::terminal_rules(plan.terminal, args.console_socket.as_deref(), args.detach)?;
     let outlets = Outlets::reach(Some(&plan), false, args.console_socket.as_deref(), args.pidfd_socket.as_deref())?;
     for warning in findings.warnings() {
@@ -76,7 +75,7 @@ fn accompany(
         write_pid_file(path, child.pid.as_raw())?;
     }
     let Some(foreground) = foreground else { return Ok(0) };
-    let ended = foreground.stay(child, master.map(Relay::begin).transpose()?)?;
+    let ended = foreground.stay(child, master.map(Relay::begin).transpose()?, None)?;
     // Whether it was this process nobody knows: the kernel counts per cgroup.
     if ended == Ended::Signaled(libc::SIGKILL)
         && let Some(oom) = record.cgroup.as_ref().and_then(|cgroup| cgroup.oom())

@@ -1,5 +1,6 @@
 //! Staying with a process in the foreground, for `run` and `exec`.
 
+use super::readiness::Readiness;
 use crate::sys::clone::{Child, Ended, pidfd_send_signal, wait};
 use crate::terminal::Relay;
 use anyhow::{Context, Result};
@@ -26,7 +27,7 @@ impl Foreground {
 
     /// Forwards every signal to `child` and reaps orphans until the child has ended, and relays its terminal if it has
     /// one of ours. Its end is read from its pidfd, and cannot be missed however fast it is.
-    pub fn stay(&self, child: &Child, mut relay: Option<Relay>) -> Result<Ended> {
+    pub fn stay(&self, child: &Child, mut relay: Option<Relay>, mut readiness: Option<Readiness>) -> Result<Ended> {
         let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
         let signals = SignalFd::with_flags(&self.mask, flags).context("cannot watch signals")?;
         let pidfd = child.pidfd.as_fd();
@@ -34,26 +35,37 @@ impl Foreground {
             let watch = |fd| PollFd::new(fd, PollFlags::POLLIN);
             let idle = || [watch(pidfd), watch(pidfd), watch(pidfd)];
             let [a, b, c] = relay.as_ref().map_or_else(idle, |relay| relay.interests(pidfd));
-            let mut fds = [watch(pidfd), watch(signals.as_fd()), a, b, c];
+            let ready = readiness.as_ref().map_or(pidfd, AsFd::as_fd);
+            let mut fds = [watch(pidfd), watch(signals.as_fd()), watch(ready), a, b, c];
             match poll(&mut fds, PollTimeout::NONE) {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(errno) => return Err(errno).context("cannot wait for the container"),
             }
             let ended = fds[0].any().unwrap_or(false);
+            if let Some(ready) = readiness.take_if(|ready| ready.is_told()) {
+                // We stay, and are the service's process.
+                let _ = ready.tell(None);
+            }
             if ended {
                 if let Some(relay) = relay {
                     relay.drain();
                 }
                 return wait(pidfd).context("cannot learn how the process ended");
             }
-            if let Some(relay) = &mut relay {
-                relay.copy();
+            if relay.as_mut().is_some_and(|relay| !relay.copy()) {
+                // The caller's terminal has hung up; so does the container's, once both of its ends here are closed.
+                relay = None;
             }
             while let Ok(Some(info)) = signals.read_signal() {
                 match info.ssi_signo as i32 {
                     libc::SIGCHLD => reap_others(child.pid),
                     libc::SIGWINCH => relay.iter().for_each(Relay::resize),
                     libc::SIGURG => {}
+                    // We were stopped, and the shell has had the terminal meanwhile.
+                    libc::SIGCONT => {
+                        relay.iter().for_each(Relay::resume);
+                        let _ = pidfd_send_signal(pidfd, libc::SIGCONT);
+                    }
                     signal => drop(pidfd_send_signal(pidfd, signal)),
                 }
             }

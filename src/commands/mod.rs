@@ -13,6 +13,7 @@ mod list;
 mod pause;
 mod preserved;
 mod ps;
+mod readiness;
 mod run;
 mod spec;
 mod start;

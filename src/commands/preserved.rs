@@ -16,13 +16,18 @@ impl Preserved {
     /// What the flag and the environment announce; each must be there.
     pub fn find(flag: u32) -> Result<Preserved> {
         let sockets = std::env::var("LISTEN_FDS").ok().and_then(|count| count.parse().ok()).unwrap_or(0);
-        let count = flag.saturating_add(sockets);
+        let preserved = Preserved::flag(flag.saturating_add(sockets))?;
+        Ok(Preserved { sockets, ..preserved })
+    }
+
+    /// What the flag alone announces: activated sockets are for the container's own process.
+    pub fn flag(count: u32) -> Result<Preserved> {
         for k in 1..=count {
             if !is_callers(k.saturating_add(2)) {
                 bail!("unable to stat preserved-fd {k} (of {count})");
             }
         }
-        Ok(Preserved { count, sockets })
+        Ok(Preserved { count, sockets: 0 })
     }
 
     /// Tells the process about its sockets; in a pid namespace of its own it is process 1, as runc has it.

@@ -1,6 +1,6 @@
 //! `run`: create and start in one, and in the foreground stay until the program has ended.
 
-use super::create::{self, Made, Mode};
+use super::create::{self, Launched, Made, Mode};
 use super::foreground::Foreground;
 use super::{App, destroy, start};
 use crate::cgroups::oom::is_victim;
@@ -14,7 +14,14 @@ use std::os::fd::AsFd;
 pub fn run(app: &App, args: &RunArgs) -> Result<u8> {
     if args.detach {
         let made = create::make(app, &args.create, Mode::RunDetached)?;
-        after_start(app, made)?;
+        if let Some(Made { dir, launched: Launched { init, .. }, readiness: Some(readiness) }) = after_start(app, made)?
+        {
+            // Unlocked: who knows how long it takes to be ready, and a `kill` may come before.
+            drop(dir);
+            if let Err(fault) = readiness.hand_over(init.pidfd.as_fd(), init.pid.as_raw()) {
+                app.log.warn(&fault.to_string());
+            }
+        }
         return Ok(0);
     }
     if !args.no_subreaper {
@@ -24,7 +31,7 @@ pub fn run(app: &App, args: &RunArgs) -> Result<u8> {
     let made = create::make(app, &args.create, Mode::RunForeground)?;
     let Some(mut made) = after_start(app, made)? else { return Ok(1) };
     let relay = made.launched.master.take().map(Relay::begin).transpose()?;
-    let ended = foreground.stay(&made.launched.init, relay)?;
+    let ended = foreground.stay(&made.launched.init, relay, made.readiness.take())?;
     if ended == Ended::Signaled(libc::SIGKILL)
         && let Some(oom) = made.launched.cgroup.as_ref().and_then(|cgroup| cgroup.oom())
     {

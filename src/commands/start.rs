@@ -1,6 +1,7 @@
 //! `start`: lets the waiting init go on, and says so when its program cannot be run.
 
 use super::pause::held_above;
+use super::readiness::Readiness;
 use super::{App, destroy};
 use crate::cgroups::Cgroup;
 use crate::fault::{During, Fault};
@@ -36,6 +37,7 @@ pub fn run(app: &App, id: &str) -> Result<u8> {
         let pid = record.init.as_ref().map_or(0, |init| init.pid);
         agent::deliver(agent, notify, pid, &record.for_hooks(Status::Creating, pid), listener)
     };
+    let readiness = Readiness::listen(&dir)?;
     let started = match rendezvous::start(dir.fd(), record.mute, deliver) {
         // Nobody waits there any more.
         Err(Errno::ECONNREFUSED | Errno::ENOENT) => return Err(not_created(&dir, &record)),
@@ -59,7 +61,21 @@ pub fn run(app: &App, id: &str) -> Result<u8> {
         destroy::remove(&app.log, dir, &record, cgroup)?;
         return Err(error);
     }
+    // Unlocked: who knows how long it takes to be ready, and a `kill` may come before.
+    drop(dir);
+    if let Some(readiness) = readiness
+        && let Err(error) = wait_until_ready(readiness, &record)
+    {
+        app.log.warn(&format!("{error:#}"));
+    }
     Ok(0)
+}
+
+fn wait_until_ready(readiness: Readiness, record: &Record) -> Result<()> {
+    let host = Host::probe()?;
+    let Some(init) = &record.init else { return Ok(()) };
+    let Some(pidfd) = init.alive(host.proc()) else { return Ok(()) };
+    Ok(readiness.hand_over(pidfd.as_fd(), init.pid)?)
 }
 
 /// Kills what has been started.

@@ -253,6 +253,10 @@ impl Inside<'_> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let root = nix::fcntl::open("/", flags, Mode::empty()).during(STAGE, || "cannot open /".to_owned())?;
         let pty = Pty::open(root.as_fd(), self.entry.host.proc(), plan.uid, plan.console_size)?;
+        if self.entry.outlets.keeps_terminal() {
+            // Our standard streams are still the caller's, and nobody waits for the parent before the program looks.
+            crate::terminal::fit(pty.master.as_fd());
+        }
         if self.channel.report(&Up::Terminal(pty.master, pty.name)).is_err() {
             exit_now(1);
         }

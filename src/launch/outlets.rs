@@ -43,6 +43,11 @@ impl Outlets {
         })
     }
 
+    /// Whether the master of the process's pty will be ours to relay.
+    pub fn keeps_terminal(&self) -> bool {
+        self.console.is_none()
+    }
+
     /// The master of the process's pty goes to the console socket, or is kept for us to relay.
     pub fn terminal(&mut self, master: OwnedFd, name: &Path) -> Result<(), Fault> {
         match self.console.take() {

@@ -265,7 +265,7 @@ impl Making {
                 Up::Terminal(master, name) => site.outlets.terminal(master, &name)?,
                 Up::Listener(_) => return Err(Fault::new("seccomp", "a listener before its time").into()),
                 Up::Ready => return self.made(site),
-                Up::Failed(fault) => return Err(fault.into()),
+                Up::Failed(fault) => return Err(without_rights(site, fault).into()),
                 Up::Closed | Up::Lost => return Err(self.death(site).into()),
             }
         }
@@ -368,6 +368,15 @@ fn not_held(site: &Site) -> Result<(), Fault> {
         .hint("thaw it (write 0 to its cgroup.freeze), or use another one"))
 }
 
+/// A host may let everybody make user namespaces, and take all rights in them from a program that AppArmor does not know.
+fn without_rights(site: &Site, fault: Fault) -> Fault {
+    let refused = matches!(fault.errno.map(Errno::from_raw), Some(Errno::EPERM | Errno::EACCES));
+    if !refused || site.host.privileged || !namespaces::restricted_by_apparmor(site.host.proc()) {
+        return fault;
+    }
+    fault.hint(namespaces::APPARMOR_REMEDY)
+}
+
 /// A namespace joined by path may be our own, and a sysctl in it the host's.
 fn own_sysctls(plan: &Plan, joins: &[Joined]) -> Result<(), Fault> {
     match plan.sysctls.iter().find(|sysctl| namespaces::is_ours(&plan.namespaces, joins, sysctl.namespace)) {
@@ -424,10 +433,7 @@ pub fn clone_fault(errno: Errno, flags: u64, cgroup: Option<&Cgroup>) -> Fault {
             "too many namespaces: raise user.max_*_namespaces{}",
             if flags & namespaces::USER != 0 { ", first user.max_user_namespaces" } else { "" }
         )),
-        Errno::EPERM | Errno::EACCES if flags & namespaces::USER != 0 => fault.hint(
-            "the host may forbid user namespaces: see kernel.apparmor_restrict_unprivileged_userns, \
-             kernel.unprivileged_userns_clone and user.max_user_namespaces",
-        ),
+        Errno::EPERM | Errno::EACCES if flags & namespaces::USER != 0 => fault.hint(namespaces::why_refused()),
         Errno::EPERM => fault.hint("making namespaces needs CAP_SYS_ADMIN, or a user namespace in linux.namespaces"),
         Errno::ENOMEM => fault.hint("no memory for the process, or its pid namespace is already dead"),
         Errno::EBUSY | Errno::EOPNOTSUPP => {

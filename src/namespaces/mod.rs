@@ -13,6 +13,7 @@ use crate::sys::clone::CLONE_NEWTIME;
 use anyhow::{Result, bail};
 use oci_spec::runtime::{Linux, LinuxNamespaceType};
 use std::collections::HashMap;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
 /// One kind of namespace.
@@ -185,6 +186,30 @@ fn offsets(offsets: Option<&Offsets>, plan: &NamespacePlan) -> Result<String> {
         lines.push_str(&format!("{clock} {} {nanos}\n", offset.secs().unwrap_or(0)));
     }
     Ok(lines)
+}
+
+/// What lets a program that is no root make user namespaces where AppArmor keeps them from all that it does not know.
+pub const APPARMOR_REMEDY: &str = "kernel.apparmor_restrict_unprivileged_userns is 1 and no AppArmor profile names rt: \
+                                   load the one that `make install` puts at /etc/apparmor.d/rt, or set it to 0";
+
+/// Whether user namespaces give us no rights: the host's AppArmor restricts them, and we have no profile.
+pub fn restricted_by_apparmor(proc: BorrowedFd) -> bool {
+    let is = |path: &str, value: &str| crate::proc::read(proc, path).is_ok_and(|text| text.trim() == value);
+    is("sys/kernel/apparmor_restrict_unprivileged_userns", "1") && is("self/attr/apparmor/current", "unconfined")
+}
+
+/// Why a host refuses a user namespace to an ordinary user, as far as it says so.
+pub fn why_refused() -> &'static str {
+    let Ok(proc) = crate::proc::open() else { return "the host forbids user namespaces" };
+    let clone = crate::proc::read(proc.as_fd(), "sys/kernel/unprivileged_userns_clone");
+    if restricted_by_apparmor(proc.as_fd()) {
+        APPARMOR_REMEDY
+    } else if clone.is_ok_and(|text| text.trim() == "0") {
+        "kernel.unprivileged_userns_clone is 0: set it to 1"
+    } else {
+        "the host forbids user namespaces: a security module or a seccomp filter around rt, or our own root is not the \
+         mount namespace's"
+    }
 }
 
 #[cfg(test)]

@@ -20,6 +20,9 @@ const RECORD: &str = "state.json";
 const NEW: &str = "state.json.new";
 const CONFIG: &str = "config.json";
 const NEW_CONFIG: &str = "config.json.new";
+/// A directory that the container sees, for the socket at which its program says that it is ready.
+pub const NOTIFY: &str = "notify";
+pub const NOTIFY_SOCKET: &str = "notify/notify.sock";
 
 /// How long a command waits for another one that changes the same container, in seconds.
 const LOCK_WAIT: u32 = 10;
@@ -38,7 +41,13 @@ impl Root {
         match open() {
             Err(Errno::ENOENT) => {
                 use std::os::unix::fs::DirBuilderExt;
-                std::fs::DirBuilder::new().recursive(true).mode(0o711).create(&self.path).during(STAGE, at)?;
+                let made = std::fs::DirBuilder::new().recursive(true).mode(0o711).create(&self.path).during(STAGE, at);
+                made.map_err(|fault| match fault.errno {
+                    Some(errno) if errno == Errno::EACCES as i32 => {
+                        fault.hint("an ordinary user sets XDG_RUNTIME_DIR, or names a directory of his own with --root")
+                    }
+                    _ => fault,
+                })?;
                 Ok(open().during(STAGE, at)?)
             }
             result => Ok(result.during(STAGE, at)?),
@@ -132,7 +141,12 @@ impl Root {
             Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Ok(None),
             Err(errno) => {
                 let what = format!("cannot open {}/{id}: {}", self.path.display(), words(errno));
-                Err(Fault::new(STAGE, what).errno(errno))
+                let fault = Fault::new(STAGE, what).errno(errno);
+                let owner = std::fs::metadata(self.path.join(id)).map(|dir| std::os::unix::fs::MetadataExt::uid(&dir));
+                Err(match (errno, owner) {
+                    (Errno::EACCES, Ok(owner)) => fault.hint(format!("the container belongs to user {owner}")),
+                    _ => fault,
+                })
             }
         }
     }
@@ -166,7 +180,7 @@ impl Directory {
         nix::sys::stat::fstat(&self.fd).is_ok_and(|stat| stat.st_nlink == 0)
     }
 
-    fn exists(&self, name: &str) -> bool {
+    pub fn exists(&self, name: &str) -> bool {
         nix::sys::stat::fstatat(&self.fd, name, nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW).is_ok()
     }
 
@@ -252,7 +266,14 @@ impl Directory {
                 }
             }
         }
-        match std::fs::remove_dir(&self.path) {
+        let mut removed = std::fs::remove_dir(&self.path);
+        if removed.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::DirectoryNotEmpty) {
+            // Few containers are a service that says when it is ready.
+            let _ = unlinkat(&self.fd, NOTIFY_SOCKET, UnlinkatFlags::NoRemoveDir);
+            let _ = unlinkat(&self.fd, NOTIFY, UnlinkatFlags::RemoveDir);
+            removed = std::fs::remove_dir(&self.path);
+        }
+        match removed {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(error).with_context(|| format!("cannot remove {}", self.path.display()))
             }

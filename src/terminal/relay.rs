@@ -26,7 +26,7 @@ pub struct Relay {
     output: Option<OwnedFd>,
     inward: Vec<u8>,
     outward: Vec<u8>,
-    _raw: Option<Raw>,
+    raw: Option<Raw>,
 }
 
 impl Relay {
@@ -42,13 +42,19 @@ impl Relay {
             output: Some(unblocking(stdout().as_fd()).context("cannot keep standard output")?),
             inward: Vec::with_capacity(CHUNK),
             outward: Vec::with_capacity(CHUNK),
-            _raw: Raw::enter(stdin().as_fd().try_clone_to_owned().context("cannot keep standard input")?),
+            raw: Raw::enter(stdin().as_fd().try_clone_to_owned().context("cannot keep standard input")?),
         })
     }
 
     /// Gives the container's terminal the size that the caller's has by now.
     pub fn resize(&self) {
         fit(self.master.as_fd());
+    }
+
+    /// After a stop: as at the beginning.
+    pub fn resume(&self) {
+        self.raw.iter().for_each(Raw::set);
+        self.resize();
     }
 
     /// What has to be polled for copying to go on; `idle` stands in for what need not be. Nothing is allocated: this
@@ -70,14 +76,20 @@ impl Relay {
         ]
     }
 
-    /// Copies what can be copied without waiting.
-    pub fn copy(&mut self) {
+    /// Copies what can be copied without waiting. False once the caller's terminal has hung up; other input just ends.
+    #[must_use]
+    pub fn copy(&mut self) -> bool {
         if self.inward.is_empty() && self.input.as_ref().is_some_and(|input| is_ready(input.as_fd(), PollFlags::POLLIN))
         {
             match self.input.as_ref().map(|input| fill(input.as_fd(), &mut self.inward)) {
                 Some(Ok(n)) if n > 0 => {}
                 Some(Err(Errno::EAGAIN | Errno::EINTR)) => {}
-                _ => self.input = None,
+                _ => {
+                    if self.raw.is_some() && self.input.take().is_some_and(|input| has_hung_up(input.as_fd())) {
+                        return false;
+                    }
+                    self.input = None;
+                }
             }
         }
         // A terminal that takes nothing more now is asked again when it polls as writable.
@@ -89,6 +101,7 @@ impl Relay {
             self.outward.clear();
         }
         self.put_out();
+        true
     }
 
     fn put_out(&mut self) {
@@ -134,6 +147,12 @@ fn is_ready(fd: BorrowedFd, flags: PollFlags) -> bool {
     poll(&mut [PollFd::new(fd, flags)], PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
 }
 
+fn has_hung_up(fd: BorrowedFd) -> bool {
+    let mut fds = [PollFd::new(fd, PollFlags::empty())];
+    poll(&mut fds, PollTimeout::ZERO).is_ok()
+        && fds[0].revents().is_some_and(|found| found.contains(PollFlags::POLLHUP))
+}
+
 fn fill(from: BorrowedFd, buffer: &mut Vec<u8>) -> nix::Result<usize> {
     let mut chunk = [0; CHUNK];
     let n = read(from, &mut chunk)?;
@@ -166,6 +185,7 @@ fn unblocking(fd: BorrowedFd) -> std::io::Result<OwnedFd> {
 struct Raw {
     terminal: OwnedFd,
     before: Termios,
+    raw: Termios,
 }
 
 impl Raw {
@@ -175,7 +195,11 @@ impl Raw {
         let mut raw = before.clone();
         cfmakeraw(&mut raw);
         tcsetattr(&terminal, SetArg::TCSANOW, &raw).ok()?;
-        Some(Raw { terminal, before })
+        Some(Raw { terminal, before, raw })
+    }
+
+    fn set(&self) {
+        let _ = tcsetattr(&self.terminal, SetArg::TCSANOW, &self.raw);
     }
 }
 

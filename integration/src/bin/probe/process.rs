@@ -134,3 +134,70 @@ pub fn spin(args: &[String]) -> Outcome {
     }
     Ok(())
 }
+
+pub fn snoop(_: &[String]) -> Outcome {
+    let set = signals::ended();
+    println!("ready");
+    let _ = io::stdout().flush();
+    let own = std::process::id();
+    let mut looks = 0_u64;
+    while !set.is_pending() {
+        for entry in of("/proc", std::fs::read_dir("/proc"))?.flatten() {
+            let pid = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
+            if let Some(pid) = pid.filter(|pid| *pid != own) {
+                looks += u64::from(look_into(pid));
+            }
+        }
+    }
+    println!("looked at {}", if looks > 0 { "some" } else { "none" });
+    Ok(())
+}
+
+/// Prints what can be had of a process that has not become a program of the container. True if it had not.
+fn look_into(pid: u32) -> bool {
+    let of = |name: &str| format!("/proc/{pid}/{name}");
+    // From the container's root the path of an executable of the host cannot be told, but its link can be read.
+    let foreign = || match std::fs::read_link(of("exe")) {
+        Ok(path) => !path.starts_with("/bin"),
+        // One that has just ended has no memory any more that could be its program's.
+        Err(error) => error.kind() == io::ErrorKind::PermissionDenied,
+    };
+    let mut seen = Vec::new();
+    if std::fs::File::open(of("mem")).is_ok() {
+        seen.push("mem".to_owned());
+    }
+    for name in ["root", "cwd", "exe"] {
+        seen.extend(std::fs::read_link(of(name)).ok().map(|path| format!("{name} {}", path.display())));
+    }
+    for entry in std::fs::read_dir(of("fd")).into_iter().flatten().flatten() {
+        seen.extend(
+            std::fs::read_link(entry.path()).ok().map(|path| format!("{} {}", entry.path().display(), path.display())),
+        );
+    }
+    // Only now: it may have become a program while it was looked at, and one that is gone shows nothing.
+    let program = seen.iter().any(|found| found.starts_with("exe /bin/"));
+    let there = !program && std::path::Path::new(&of("")).exists() && foreign();
+    if there && !seen.is_empty() {
+        println!("{pid}: {}", seen.join(", "));
+    }
+    there
+}
+
+pub fn hoard_keys(_: &[String]) -> Outcome {
+    let set = signals::ended();
+    for number in 0.. {
+        let name = CString::new(format!("probe-{number}")).map_err(|error| error.to_string())?;
+        /// KEY_SPEC_PROCESS_KEYRING, keyctl(2).
+        const PROCESS: i32 = -2;
+        // SAFETY: terminated strings, and a payload of the length that is said.
+        let added =
+            unsafe { libc::syscall(libc::SYS_add_key, c"user".as_ptr(), name.as_ptr(), b"x".as_ptr(), 1, PROCESS) };
+        if added < 0 {
+            println!("{:?}", of::<()>("add_key", Err(io::Error::last_os_error())).err());
+            break;
+        }
+    }
+    let _ = io::stdout().flush();
+    set.wait();
+    Ok(())
+}

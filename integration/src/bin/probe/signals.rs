@@ -49,7 +49,14 @@ fn name(number: i32) -> String {
     NAMES.iter().find(|(_, n)| *n == number).map_or_else(|| number.to_string(), |(name, _)| (*name).to_owned())
 }
 
-struct Set(libc::sigset_t);
+/// TERM, blocked from here on, to be asked for and waited for.
+pub fn ended() -> Set {
+    let set = Set::of(&[libc::SIGTERM]);
+    set.block();
+    set
+}
+
+pub struct Set(libc::sigset_t);
 
 impl Set {
     fn of(signals: &[i32]) -> Set {
@@ -70,7 +77,14 @@ impl Set {
         unsafe { libc::sigprocmask(libc::SIG_BLOCK, &self.0, std::ptr::null_mut()) };
     }
 
-    fn wait(&self) -> i32 {
+    /// Takes one that has come, if one has.
+    pub fn is_pending(&self) -> bool {
+        let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: the set is initialised, the time is live; no details are asked for.
+        unsafe { libc::sigtimedwait(&self.0, std::ptr::null_mut(), &now) > 0 }
+    }
+
+    pub fn wait(&self) -> i32 {
         // SAFETY: the set is initialised; no details are asked for.
         unsafe { libc::sigwaitinfo(&self.0, std::ptr::null_mut()) }
     }
@@ -103,6 +117,15 @@ pub fn trap(args: &[String]) -> Outcome {
             missing.retain(|&signal| signal != caught);
         }
     }
+    Ok(())
+}
+
+pub fn until(args: &[String]) -> Outcome {
+    let set = Set::of(&args.iter().map(|name| number(name)).collect::<Result<Vec<_>, _>>()?);
+    set.block();
+    println!("ready");
+    let _ = io::stdout().flush();
+    while set.wait() < 0 {}
     Ok(())
 }
 
