@@ -86,6 +86,27 @@ impl Sandbox {
         self
     }
 
+    /// Gives the user the test's cgroup, as systemd gives a user his own, and moves this process into it: a cgroup is
+    /// delegated to who is below it (cgroup-v2.rst, "Delegation Containment").
+    #[must_use]
+    pub fn delegated(self) -> Sandbox {
+        let dir = PathBuf::from(format!("{CGROUPS}{}", self.cgroup));
+        for name in ["", "cgroup.procs", "cgroup.threads", "cgroup.subtree_control"] {
+            chown(dir.join(name), self.user, self.user).expect("a cgroup of the user's own");
+        }
+        let own = dir.join("caller");
+        fs::create_dir(&own).expect("a cgroup");
+        chown(&own, self.user, self.user).expect("chown");
+        chown(own.join("cgroup.procs"), self.user, self.user).expect("chown");
+        fs::write(own.join("cgroup.procs"), std::process::id().to_string()).expect("this process in it");
+        self
+    }
+
+    /// The whole scratch tmpfs, whoever calls.
+    pub fn scratch(&self) -> PathBuf {
+        self.dir.clone()
+    }
+
     pub fn user(&self) -> Option<u32> {
         self.user
     }
