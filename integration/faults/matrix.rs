@@ -167,6 +167,13 @@ impl Matrix<'_> {
     }
 
     fn must_be_after(&self, status: Option<&str>) -> Vec<String> {
+        // A signal is sent, not obeyed, when `kill` ends.
+        let until = Instant::now() + Duration::from_secs(3);
+        let (mut later, stops) = (status.map(str::to_owned), self.subject.after == Some("stopped"));
+        while stops && later.as_deref() != self.subject.after && Instant::now() < until {
+            later = self.told().ok().flatten();
+        }
+        let status = later.as_deref();
         match status == self.subject.after {
             true => Vec::new(),
             false => vec![format!("succeeded, and the container is {status:?}")],
@@ -199,6 +206,8 @@ impl Matrix<'_> {
             // Init's own death, or its wait for `start` that fails, after all was done.
             (Some(0), _) if status.as_deref() == Some("stopped") && call.series != "0" && ends_init(call, fault) => {}
             (Some(0), _) => problems.extend(self.must_be_after(status.as_deref())),
+            // The process was killed, and rt says so with its own code.
+            (Some(137), _) if fault == Fault::Kill => {}
             (Some(_), _) if stderr.trim().is_empty() => problems.push("failed without a word".to_owned()),
             (Some(_), _) if stderr.contains("panicked") => problems.push(stderr),
             (Some(_), _) if self.subject.name == "create" && status.is_some() => {

@@ -232,8 +232,9 @@ pub fn plainly(mut command: Command, bound: Duration) -> Option<i32> {
     let until = Instant::now() + bound;
     let child = command.spawn().ok()?.id() as i32;
     loop {
-        match ptrace::wait(Some(child)) {
-            Ok((_, Event::Ended(status))) => return Some(status),
+        // Orphans are taken up meanwhile, as the host's first process does: a pid namespace ends with its last zombie.
+        match ptrace::wait(None) {
+            Ok((pid, Event::Ended(status))) if pid == child => return Some(status),
             Ok(_) => {}
             Err(_) if Instant::now() > until => {
                 let _ = sys::kill(child, libc::SIGKILL);
