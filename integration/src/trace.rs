@@ -157,6 +157,8 @@ impl Tracer<'_> {
     fn call(&mut self, pid: i32) {
         let Some(task) = self.tasks.get_mut(&pid) else { return };
         match ptrace::at(pid) {
+            // It may have been anywhere on its way to its wait for `start`.
+            At::Entry(number) if task.series == "init" && task.position == 0 && number != libc::SYS_accept4 as u64 => {}
             At::Entry(number) => {
                 task.inside = Some(number);
                 let call = Call { series: task.series.clone(), position: task.position, number };
