@@ -313,11 +313,9 @@ impl Matrix<'_> {
         command.stdout(make("answer.out")).stderr(make("answer.err"));
         let read = |name: &str| String::from_utf8_lossy(&fs::read(self.stream(name)).unwrap_or_default()).into_owned();
         match trace::plainly(command, BOUND) {
-            Some(raw) => Ok(Answer {
-                status: ExitStatus::from_raw(raw),
-                out: read("answer.out"),
-                err: read("answer.err"),
-            }),
+            Some(raw) => {
+                Ok(Answer { status: ExitStatus::from_raw(raw), out: read("answer.out"), err: read("answer.err") })
+            }
             None => Err(format!("{} hangs: {}", words.join(" "), read("answer.err"))),
         }
     }
@@ -328,7 +326,8 @@ fn ends_init(call: &Call, fault: Fault) -> bool {
 }
 
 fn is_allocation(call: &Call) -> bool {
-    const CALLS: [libc::c_long; 5] = [libc::SYS_brk, libc::SYS_mmap, libc::SYS_munmap, libc::SYS_mprotect, libc::SYS_madvise];
+    const CALLS: [libc::c_long; 5] =
+        [libc::SYS_brk, libc::SYS_mmap, libc::SYS_munmap, libc::SYS_mprotect, libc::SYS_madvise];
     CALLS.contains(&(call.number as libc::c_long)) || is_before_main(call)
 }
 
@@ -341,4 +340,3 @@ const START: u64 = libc::SYS_set_tid_address as u64;
 fn is_before_main(call: &Call) -> bool {
     call.series == "0" && call.number == START
 }
-

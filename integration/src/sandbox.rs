@@ -65,7 +65,15 @@ impl Sandbox {
         let cgroup = format!("/rt-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         fs::create_dir(format!("{CGROUPS}{cgroup}")).map_err(what("the test's cgroup"))?;
         let before = Before::take(&dir);
-        Ok(Sandbox { dir, cgroup, user: None, calls: Cell::new(0), before, left: None, _this_thread: std::marker::PhantomData })
+        Ok(Sandbox {
+            dir,
+            cgroup,
+            user: None,
+            calls: Cell::new(0),
+            before,
+            left: None,
+            _this_thread: std::marker::PhantomData,
+        })
     }
 
     /// Makes every later call that of this unprivileged user, with a scratch directory and an XDG_RUNTIME_DIR of its own.

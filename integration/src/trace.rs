@@ -5,8 +5,8 @@
 //! it made), until it executes a program; the command itself is followed through its own execve. A call is named by
 //! its series and its position there, so that scheduling between processes does not matter.
 
-use crate::sys::ptrace::{self, At, Event};
 use crate::sys;
+use crate::sys::ptrace::{self, At, Event};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::process::Command;
@@ -62,13 +62,19 @@ struct Tracer<'a> {
 ///
 /// # Errors
 /// What the kernel has against tracing.
-pub fn run(mut command: Command, beside: Option<i32>, fault: Option<(&Call, Fault)>, bound: Duration) -> io::Result<Run> {
+pub fn run(
+    mut command: Command,
+    beside: Option<i32>,
+    fault: Option<(&Call, Fault)>,
+    bound: Duration,
+) -> io::Result<Run> {
     let begun = Instant::now();
     let child = ptrace::traced(&mut command).spawn()?;
     let main = child.id() as i32;
     let run = Run { calls: Vec::new(), status: None, hit: false, tasks: Vec::new(), took: Duration::ZERO };
     let mut tracer = Tracer { fault, tasks: BTreeMap::new(), early: BTreeSet::new(), main, run };
-    ptrace::wait(Some(main))?;
+    // A tick may come first.
+    while ptrace::wait(Some(main)).is_err_and(|error| error.kind() == io::ErrorKind::Interrupted) {}
     tracer.add(main, "0".to_owned());
     ptrace::follow(main)?;
     if let Some(init) = beside {
