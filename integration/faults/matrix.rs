@@ -190,6 +190,10 @@ impl Matrix<'_> {
         }
         let ended = ExitStatus::from_raw(raw);
         let stderr = self.stderr();
+        // A container whose init is about to end is not there yet.
+        if call.series != "0" && ends_init(call, fault) {
+            run.tasks.iter().for_each(|task| trace::until_dead(*task, Duration::from_millis(500)));
+        }
         let status = match self.told() {
             Ok(status) => status,
             Err(problem) => {
