@@ -33,7 +33,7 @@ TEST_THREADS ?= $(shell nproc)
 export VM_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rt-vm
 export MAKE TEST_THREADS
 
-.PHONY: help demo build test test-native test-attacks test-vm test-engines test-engines-native lint bench validation man completions install uninstall clean linker busybox strace protoc
+.PHONY: help demo build test test-native test-attacks test-vm test-faults test-engines test-engines-native lint bench validation man completions install uninstall clean linker busybox strace protoc
 
 help:
 	@echo 'make demo       build rt and run a container that says what it sees'
@@ -42,6 +42,7 @@ help:
 	@echo 'make test-native  those of this machine alone'
 	@echo 'make test-attacks  published attacks on container runtimes alone (as root)'
 	@echo 'make test-vm    those in virtual machines with every cgroup controller alone (as root)'
+	@echo 'make test-faults  kill rt, and fail it, at every system call of every command (as root)'
 	@echo 'make test-engines  Docker, Podman and the others with rt and with runc, side by side (as root)'
 	@echo 'make test-engines-native  those that are installed here, without what needs such a machine (as root)'
 	@echo 'make lint       formatting and clippy'
@@ -101,6 +102,11 @@ test-native: linker strace
 
 test-vm: linker strace
 	@integration/run-tests $(TRIPLE) vm
+
+# SIGKILL and an error at every system call of each command, as root and as a user.
+test-faults: linker
+	cargo build --target $(TRIPLE) -p rt -p rt-integration --bin rt --bin probe --bin faults
+	@RT_BIN="$$PWD/$(RT_DEV)" RT_PROBE="$$PWD/$(PROBE)" target/$(TRIPLE)/debug/faults
 
 # Real engines, in virtual machines that have them: each operation on rt and on runc, and where they differ.
 test-engines: linker protoc

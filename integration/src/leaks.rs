@@ -30,6 +30,13 @@ impl Before {
 pub fn find(before: &Before, scratch: &Path, state: &Path, cgroup: &Path) -> Vec<String> {
     let mut found: Vec<_> =
         processes(before).into_iter().map(|pid| format!("process {pid}: {}", command_line(pid))).collect();
+    found.extend(find_things(before, scratch, state, cgroup));
+    found
+}
+
+/// The same without the processes, for who knows of them already.
+pub fn find_things(before: &Before, scratch: &Path, state: &Path, cgroup: &Path) -> Vec<String> {
+    let mut found = Vec::new();
     let gone: Vec<_> = before.mounts.difference(&mounts()).cloned().collect();
     found.extend(mounts().difference(&before.mounts).map(|line| format!("mount: {line}")));
     found.extend(gone.iter().map(|line| format!("mount gone: {line}")));

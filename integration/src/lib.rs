@@ -18,7 +18,7 @@ mod bundle;
 mod descriptors;
 pub mod docs;
 mod host;
-mod leaks;
+pub mod leaks;
 mod outcome;
 pub mod pty;
 mod sandbox;
@@ -26,6 +26,7 @@ pub mod schema;
 mod skip;
 mod spec;
 mod sys;
+pub mod trace;
 
 pub use bundle::Bundle;
 pub use descriptors::{close, pass};

@@ -21,6 +21,8 @@ pub struct Sandbox {
     user: Option<u32>,
     calls: Cell<u32>,
     before: Before,
+    /// Where this process was before it moved into the user's cgroup.
+    left: Option<String>,
     /// Sandboxes live on the thread that has the mount namespace.
     _this_thread: std::marker::PhantomData<*const ()>,
 }
@@ -63,7 +65,15 @@ impl Sandbox {
         let cgroup = format!("/rt-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         fs::create_dir(format!("{CGROUPS}{cgroup}")).map_err(what("the test's cgroup"))?;
         let before = Before::take(&dir);
-        Ok(Sandbox { dir, cgroup, user: None, calls: Cell::new(0), before, _this_thread: std::marker::PhantomData })
+        Ok(Sandbox {
+            dir,
+            cgroup,
+            user: None,
+            calls: Cell::new(0),
+            before,
+            left: None,
+            _this_thread: std::marker::PhantomData,
+        })
     }
 
     /// Makes every later call that of this unprivileged user, with a scratch directory and an XDG_RUNTIME_DIR of its own.
@@ -84,6 +94,30 @@ impl Sandbox {
     pub fn with_network(self) -> Sandbox {
         sys::unshare_network().expect("a network namespace of the test's own");
         self
+    }
+
+    /// Gives the user the test's cgroup, as systemd gives a user his own, and moves this process into it: a cgroup is
+    /// delegated to who is below it (cgroup-v2.rst, "Delegation Containment").
+    #[must_use]
+    pub fn delegated(mut self) -> Sandbox {
+        let own = fs::read_to_string("/proc/self/cgroup").expect("procfs");
+        let own = own.lines().find_map(|line| line.strip_prefix("0::")).expect("cgroup v2");
+        self.left = Some(own.trim_end_matches('/').to_owned());
+        let dir = PathBuf::from(format!("{CGROUPS}{}", self.cgroup));
+        for name in ["", "cgroup.procs", "cgroup.threads", "cgroup.subtree_control"] {
+            chown(dir.join(name), self.user, self.user).expect("a cgroup of the user's own");
+        }
+        let own = dir.join("caller");
+        fs::create_dir(&own).expect("a cgroup");
+        chown(&own, self.user, self.user).expect("chown");
+        chown(own.join("cgroup.procs"), self.user, self.user).expect("chown");
+        fs::write(own.join("cgroup.procs"), std::process::id().to_string()).expect("this process in it");
+        self
+    }
+
+    /// The whole scratch tmpfs, whoever calls.
+    pub fn scratch(&self) -> PathBuf {
+        self.dir.clone()
     }
 
     pub fn user(&self) -> Option<u32> {
@@ -201,6 +235,12 @@ fn mount_cgroups() -> std::io::Result<()> {
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
+        if let Some(cgroup) = &self.left {
+            fs::write(format!("{CGROUPS}{cgroup}/cgroup.procs"), std::process::id().to_string()).expect("back");
+            for path in ["caller", ""].map(|name| format!("{CGROUPS}{}/{name}", self.cgroup)) {
+                let _ = fs::remove_dir(path);
+            }
+        }
         let found =
             leaks::find(&self.before, &self.dir, &self.state_dir(), Path::new(&format!("{CGROUPS}{}", self.cgroup)));
         leaks::clean(&self.before, Path::new(&format!("{CGROUPS}{}", self.cgroup)));

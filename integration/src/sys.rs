@@ -1,5 +1,7 @@
 //! The few system calls that std does not have.
 
+pub mod ptrace;
+
 use std::ffi::{CString, OsStr};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};

@@ -32,7 +32,7 @@ pub fn run(app: &App, args: &DeleteArgs) -> Result<u8> {
         bail!("container does not exist: {} (what an interrupted creation left is removed)", args.id);
     };
     let host = Host::probe()?;
-    let (status, init) = dir.status(&record, host.proc());
+    let (status, init) = dir.status(&record, host.proc())?;
     match status {
         Status::Stopped | Status::Created => {}
         _ if args.force => {}
@@ -49,7 +49,7 @@ fn kill_holder(dir: &Directory) -> Result<()> {
     let host = Host::probe()?;
     let record = dir.read()?;
     let holder = record.as_ref().map(|record| record.init.as_ref().unwrap_or(&record.creator));
-    if let Some(alive) = holder.and_then(|identity| identity.alive(host.proc())) {
+    if let Some(alive) = holder.map_or(Ok(None), |identity| identity.alive(host.proc()))? {
         pidfd_send_signal(alive.as_fd(), libc::SIGKILL)?;
     }
     Ok(())

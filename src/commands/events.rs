@@ -29,7 +29,7 @@ pub fn run(app: &App, args: &EventsArgs) -> Result<u8> {
     let host = Host::probe()?;
     let dir = app.root.open(&args.id)?;
     let record = dir.record()?;
-    if let Status::Stopped | Status::Creating = dir.status(&record, host.proc()).0 {
+    if let Status::Stopped | Status::Creating = dir.status(&record, host.proc())?.0 {
         bail!("container with id {} is not running", args.id);
     }
     let cgroup = destroy::open_cgroup(&record)?.context("the container has no cgroup of its own that counts")?;

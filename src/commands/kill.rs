@@ -15,7 +15,7 @@ pub fn run(app: &App, args: &KillArgs) -> Result<u8> {
     let host = Host::probe()?;
     let dir = app.root.open(&args.id)?;
     let record = dir.record()?;
-    let (status, init) = dir.status(&record, host.proc());
+    let (status, init) = dir.status(&record, host.proc())?;
     let kill_cgroup = || destroy::kill_cgroup(&record, destroy::open_cgroup(&record)?.as_ref());
     let Some(init) = init.filter(|_| status != Status::Creating) else {
         // A stopped init may have left processes behind that only share its cgroup.

@@ -47,6 +47,6 @@ fn cgroup_of(app: &App, id: &str, fits: impl Fn(Status) -> Result<()>) -> Result
     let dir = app.root.open(id)?;
     dir.lock()?;
     let record = dir.record()?;
-    fits(dir.status(&record, host.proc()).0)?;
+    fits(dir.status(&record, host.proc())?.0)?;
     destroy::open_cgroup(&record)?.context("the container has no cgroup of its own to be frozen")
 }

@@ -17,7 +17,7 @@ pub fn run(app: &App, args: &PsArgs) -> Result<u8> {
     let pids = match &cgroup {
         Some(cgroup) => cgroup.procs().context("unable to get all container pids")?,
         None => {
-            let living = dir.status(&record, Host::probe()?.proc()).1.is_some();
+            let living = dir.status(&record, Host::probe()?.proc())?.1.is_some();
             record.init.iter().filter(|_| living).map(|init| init.pid).collect()
         }
     };

@@ -81,7 +81,7 @@ fn wait_until_ready(readiness: Readiness, record: &Record) -> Result<()> {
 /// Kills what has been started.
 fn stop(record: &Record) -> Result<Option<Cgroup>> {
     let host = Host::probe()?;
-    let init = record.init.as_ref().and_then(|init| init.alive(host.proc()));
+    let init = record.init.as_ref().map_or(Ok(None), |init| init.alive(host.proc()))?;
     let cgroup = destroy::open_cgroup(record)?;
     destroy::kill_all(record, init.as_ref().map(AsFd::as_fd), cgroup.as_ref())?;
     Ok(cgroup)
@@ -94,7 +94,11 @@ fn not_created(dir: &Directory, record: &Record) -> anyhow::Error {
         Err(fault) => return fault.into(),
     };
     let id = &record.id;
-    match dir.status(record, host.proc()).0 {
+    let status = match dir.status(record, host.proc()) {
+        Ok((status, _)) => status,
+        Err(fault) => return fault.into(),
+    };
+    match status {
         Status::Stopped if record.init.is_none() => {
             anyhow!("cannot start container {id}: its creation was interrupted (rt delete --force {id} removes it)")
         }

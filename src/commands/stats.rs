@@ -45,7 +45,7 @@ fn watched(app: &App, args: &StatsArgs) -> Result<Vec<Watched>> {
     let open = |id: &str| -> Result<Watched> {
         let dir = app.root.open(id)?;
         let record = dir.record()?;
-        if let Status::Stopped | Status::Creating = dir.status(&record, host.proc()).0 {
+        if let Status::Stopped | Status::Creating = dir.status(&record, host.proc())?.0 {
             bail!("container with id {id} is not running");
         }
         let cgroup = destroy::open_cgroup(&record)?;

@@ -18,7 +18,7 @@ pub fn run(app: &App, args: &UpdateArgs) -> Result<u8> {
     let dir = app.root.open(&args.id)?;
     dir.lock()?;
     let mut record = dir.record()?;
-    if let status @ (Status::Stopped | Status::Creating) = dir.status(&record, host.proc()).0 {
+    if let status @ (Status::Stopped | Status::Creating) = dir.status(&record, host.proc())?.0 {
         bail!("container not running: {} is {status}", args.id);
     }
     let mut config: Value = serde_json::from_str(&dir.config()?).context("the container's configuration")?;

@@ -191,9 +191,12 @@ impl Making {
     }
 
     fn tell(&self, message: Down) -> Result<()> {
-        // A child that is gone is found out, with its reason, by the next listen.
-        let _ = self.channel.tell(message);
-        Ok(())
+        match self.channel.tell(message) {
+            // A child that is gone is found out, with its reason, by the next listen.
+            Ok(()) | Err(Errno::EPIPE | Errno::ECONNRESET | Errno::ECONNREFUSED | Errno::ENOTCONN) => Ok(()),
+            // One that lives would wait for ever for what was not sent.
+            Err(errno) => Ok(Err(errno).during("init", || "cannot tell init to go on".to_owned())?),
+        }
     }
 
     fn listen(&self, site: &Site) -> Result<Up> {

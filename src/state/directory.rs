@@ -119,8 +119,8 @@ impl Root {
         };
         let status = match &record.init {
             Some(_) if rendezvous::is_waiting_below(&dir) => living(&record, true),
-            Some(init) if init.alive(proc).is_some() => living(&record, false),
-            _ => dead(&record, proc),
+            Some(init) if init.alive(proc)?.is_some() => living(&record, false),
+            _ => dead(&record, proc)?,
         };
         Ok((record, status))
     }
@@ -249,11 +249,12 @@ impl Directory {
     }
 
     /// What the kernel says about the container now, with a handle of its init if that lives.
-    pub fn status(&self, record: &Record, proc: BorrowedFd) -> (Status, Option<OwnedFd>) {
-        match record.init.as_ref().and_then(|init| init.alive(proc)) {
+    pub fn status(&self, record: &Record, proc: BorrowedFd) -> Result<(Status, Option<OwnedFd>), Fault> {
+        let init = record.init.as_ref().map_or(Ok(None), |init| init.alive(proc))?;
+        Ok(match init {
             Some(pidfd) => (living(record, rendezvous::is_waiting(self.fd())), Some(pidfd)),
-            None => (dead(record, proc), None),
-        }
+            None => (dead(record, proc)?, None),
+        })
     }
 
     /// Removes the directory; the record goes last, so that an interrupted removal can be finished.
@@ -293,10 +294,10 @@ fn living(record: &Record, waiting: bool) -> Status {
 }
 
 /// The status of a container without a living init.
-fn dead(record: &Record, proc: BorrowedFd) -> Status {
-    match record.init.is_none() && record.creator.alive(proc).is_some() {
-        true => Status::Creating,
-        false => Status::Stopped,
+fn dead(record: &Record, proc: BorrowedFd) -> Result<Status, Fault> {
+    match record.init.is_none() && record.creator.alive(proc)?.is_some() {
+        true => Ok(Status::Creating),
+        false => Ok(Status::Stopped),
     }
 }
 

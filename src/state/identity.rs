@@ -1,7 +1,9 @@
 //! Which process it was: a pid alone may have been given to another since.
 
+use crate::fault::{During, Fault};
 use crate::sys::clone::{has_ended, pidfd_open};
 use crate::sys::fs::{PID_FS_MAGIC, filesystem_magic};
+use nix::errno::Errno;
 use nix::sys::stat::fstat;
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
@@ -37,15 +39,26 @@ impl Identity {
     }
 
     /// A handle of the process, if it still lives; a zombie does not.
-    pub fn alive(&self, proc: BorrowedFd) -> Option<OwnedFd> {
+    ///
+    /// That it cannot be asked is an error: a container whose init only seems dead must not be told as stopped.
+    pub fn alive(&self, proc: BorrowedFd) -> Result<Option<OwnedFd>, Fault> {
+        self.find(proc).during("state", || format!("cannot ask whether process {} lives", self.pid))
+    }
+
+    fn find(&self, proc: BorrowedFd) -> nix::Result<Option<OwnedFd>> {
         let pid = Pid::from_raw(self.pid);
-        let pidfd = pidfd_open(pid).ok()?;
+        let pidfd = match pidfd_open(pid) {
+            Ok(pidfd) => pidfd,
+            // EINVAL, and ENOENT later: a thread that leads no process has the number now.
+            Err(Errno::ESRCH | Errno::EINVAL | Errno::ENOENT) => return Ok(None),
+            Err(errno) => return Err(errno),
+        };
         let same = match self.inode {
-            Some(recorded) => inode(pidfd.as_fd()).ok()? == Some(recorded),
+            Some(recorded) => inode(pidfd.as_fd())? == Some(recorded),
             None => self.start.is_some() && start_time(pid, proc) == self.start,
         };
-        let living = same && boot_id(proc).ok()? == self.boot && !has_ended(&pidfd).ok()?;
-        living.then_some(pidfd)
+        let living = same && boot_id(proc)? == self.boot && !has_ended(&pidfd)?;
+        Ok(living.then_some(pidfd))
     }
 }
 
@@ -85,13 +98,13 @@ mod tests {
     fn this_process_lives_and_another_with_its_pid_does_not() {
         let proc = crate::proc::open().unwrap();
         let own = Identity::own(proc.as_fd()).unwrap();
-        assert!(own.alive(proc.as_fd()).is_some());
-        assert!(Identity { boot: "another".to_owned(), ..own.clone() }.alive(proc.as_fd()).is_none());
+        assert!(own.alive(proc.as_fd()).unwrap().is_some());
+        assert!(Identity { boot: "another".to_owned(), ..own.clone() }.alive(proc.as_fd()).unwrap().is_none());
         let start = start_time(nix::unistd::getpid(), proc.as_fd());
         assert!(start.is_some());
         let by_start = Identity { inode: None, start, ..own.clone() };
-        assert!(by_start.alive(proc.as_fd()).is_some());
+        assert!(by_start.alive(proc.as_fd()).unwrap().is_some());
         let later = Identity { inode: own.inode.map(|inode| inode + 1), start: start.map(|start| start + 1), ..own };
-        assert!(later.alive(proc.as_fd()).is_none());
+        assert!(later.alive(proc.as_fd()).unwrap().is_none());
     }
 }
