@@ -7,6 +7,7 @@ use super::channel::{self, Channel, Down, Up};
 use super::killed;
 use super::outlets::Outlets;
 use super::parent::{clone_fault, set_oom_score};
+use super::stdio;
 use crate::cgroups::{Cgroup, Hierarchy};
 use crate::confine::{self, ProcessPlan};
 use crate::fault::{During, Fault};
@@ -232,6 +233,7 @@ impl Inside<'_> {
         let env = confine::with_home(&plan.env, plan.uid);
         let inside = confine::enter_cwd(&plan.cwd)?;
         confine::restrict(plan)?;
+        stdio::give_to(plan.uid);
         let (after, warning) = confine::lock_down(plan, inside, label)?;
         if let Some(warning) = warning {
             let _ = self.channel.report(&Up::Warn(warning));

@@ -4,6 +4,13 @@
 
 use super::check;
 use std::ffi::CStr;
+use std::os::fd::BorrowedFd;
+
+/// Standard input, output and error, which are open from the start: see `start.rs`.
+pub fn standard_fds() -> [BorrowedFd<'static>; 3] {
+    // SAFETY: nothing closes them, so they outlive every use.
+    [0, 1, 2].map(|fd| unsafe { BorrowedFd::borrow_raw(fd) })
+}
 
 /// setgroups(2).
 pub fn setgroups(gids: &[u32]) -> nix::Result<()> {
