@@ -53,7 +53,7 @@ cri leave
 kill $(cat containerd.pid)
 while kill -0 $(cat containerd.pid) 2>still; do sleep 0.1; done
 . ./serve
-cri found
+cri found || { tail -n 30 containerd.log >&2; exit 1; }
 "#,
     ),
     any("nothing is left", 0, "ls -A /run/containerd/runc/k8s.io"),

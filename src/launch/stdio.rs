@@ -7,21 +7,21 @@ use crate::fault::{During, Fault};
 use crate::sys::process::standard_fds;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, makedev};
-use nix::unistd::{Uid, dup2_stderr, dup2_stdin, dup2_stdout, fchown};
+use nix::unistd::{Uid, dup2_stderr, dup2_stdout, fchown};
 use std::os::fd::OwnedFd;
 
-/// Puts the container's /dev/null, open for reading and writing, in the place of the host's.
+/// Puts the container's /dev/null, open for writing, in the place of the host's as output and errors.
 pub fn reopen_null() -> Result<(), Fault> {
-    let nulls = standard_fds().map(|fd| fstat(fd).is_ok_and(|stat| is_null(&stat)));
-    if nulls == [false; 3] {
+    let [_, out, err] = standard_fds();
+    let nulls = [out, err].map(|fd| fstat(fd).is_ok_and(|stat| is_null(&stat)));
+    if nulls == [false; 2] {
         return Ok(());
     }
     // An image without one, or with something else in its place, keeps the host's.
     let Some(null) = container_null() else { return Ok(()) };
     let give = |null: &OwnedFd| {
-        nulls[0].then(|| dup2_stdin(null)).transpose()?;
-        nulls[1].then(|| dup2_stdout(null)).transpose()?;
-        nulls[2].then(|| dup2_stderr(null)).transpose()
+        nulls[0].then(|| dup2_stdout(null)).transpose()?;
+        nulls[1].then(|| dup2_stderr(null)).transpose()
     };
     give(&null).map(drop).during("stdio", || "cannot give /dev/null to the process".to_owned())
 }
