@@ -197,7 +197,7 @@ const OPERATIONS: &[Operation] = &[
     full(
         "compose",
         0,
-        r#"compose up -d; docker wait three-reader-1; compose logs --no-log-prefix reader; compose exec -T worker cat /proc/1/comm; compose ps -a --format '{{.Service}} {{.State}}' | sort; compose down -v -t 60"#,
+        r#"compose up -d; docker wait three-reader-1; compose logs --no-log-prefix reader; compose exec -T worker cat /proc/1/comm; compose ps -a --format '{{.Service}} {{.State}}' | sort; compose down -v -t 1"#,
     ),
 ];
 

@@ -57,6 +57,9 @@ pub fn enter(mut entry: Entry) -> Result<(Child, Option<OwnedFd>)> {
     let (ours, theirs) = channel::pair().during("clone", || "cannot make a socket pair".to_owned())?;
     let kinds = namespaces::foreign(&entry.namespaces, pid, entry.host.proc());
     confine::start_on_cpus(entry.plan)?;
+    if kinds & namespaces::USER != 0 {
+        confine::raise_limits(entry.plan);
+    }
     // Before any process of the container can see us, and inherited by the child (CVE-2016-9962).
     process::set_dumpable(false).during("process", || "cannot become undumpable".to_owned())?;
     // Whoever is born in the container's pid namespace can be seen there, with its root and its fds: so all is joined

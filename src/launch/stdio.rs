@@ -43,9 +43,8 @@ pub fn give_to(uid: u32) {
         return;
     }
     for fd in standard_fds() {
-        let is_given = |stat: FileStat| {
-            stat.st_uid != uid && matches!(stat.st_mode & libc::S_IFMT, libc::S_IFIFO | libc::S_IFREG)
-        };
+        let is_given =
+            |stat: FileStat| stat.st_uid != uid && matches!(stat.st_mode & libc::S_IFMT, libc::S_IFIFO | libc::S_IFREG);
         if fstat(fd).is_ok_and(is_given) {
             let _ = fchown(fd, Some(Uid::from_raw(uid)), None);
         }

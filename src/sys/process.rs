@@ -120,6 +120,15 @@ pub fn set_rlimit(resource: i32, soft: u64, hard: u64) -> nix::Result<()> {
     check(unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, limit.as_ptr(), old) }).map(drop)
 }
 
+/// prlimit64(2) of this process: raises the hard limit of `resource` to `hard` where it is lower.
+pub fn raise_hard_limit(resource: i32, hard: u64) -> nix::Result<()> {
+    let mut old = [0_u64; 2];
+    let none = std::ptr::null::<u64>();
+    // SAFETY: rlimit64 is two u64; no new value is given.
+    check(unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, none, old.as_mut_ptr()) })?;
+    if old[1] < hard { set_rlimit(resource, old[0], hard) } else { Ok(()) }
+}
+
 /// keyctl(KEYCTL_JOIN_SESSION_KEYRING): a new session keyring of this name.
 pub fn join_session_keyring(name: &CStr) -> nix::Result<()> {
     const KEYCTL_JOIN_SESSION_KEYRING: i32 = 1;

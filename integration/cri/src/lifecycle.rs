@@ -1,9 +1,9 @@
 //! From creation to removal.
 
-use crate::kubelet::{Kubelet, Pod, Result};
+use crate::kubelet::{Kubelet, Result};
 use k8s_cri::v1::{
     CheckpointContainerRequest, ContainerStatus, ExecSyncRequest, ListContainersRequest, ListPodSandboxRequest,
-    PodSandboxConfig, StatusRequest,
+    StatusRequest,
 };
 
 /// A container that ends soon after SIGTERM.
