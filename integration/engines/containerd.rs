@@ -52,9 +52,6 @@ END
 chown -R 200000:200000 rootfs
 ctr run --rm --runc-binary "$RUNTIME_PATH" --config config.json c
 "#),
-    full("run: limits", 0, "waits --memory-limit 67108864 --cpus 0.5 $image c; pid=$(ctr task ls | awk '$1 == \"c\" { print $2 }')
-        (cd /sys/fs/cgroup/$(cut -d: -f3 /proc/$pid/cgroup); cat memory.max cpu.max)
-        ctr task kill -s KILL c; ended c; remove c"),
     full("run: out of memory", 137, "run --rm --memory-limit 16777216 $image c tail -c 200m /dev/zero"),
     any("task: kill", 0, "waits $image c; ctr task kill -s TERM c; ended c; status c; remove c"),
     native("task: kill all", 0, "waits $image c; ctr task kill -a -s KILL c; ended c; remove c"),

@@ -45,7 +45,7 @@ const OPERATIONS: &[Operation] = &[
     full("limits: resize in place", 0, "cri update"),
     full("limits: out of memory", 0, "cri oom"),
     full("statistics", 0, "cri stats"),
-    any(
+    native(
         "containerd restarted while containers run",
         0,
         r#"

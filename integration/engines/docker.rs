@@ -194,11 +194,6 @@ const OPERATIONS: &[Operation] = &[
         r#"printf 'FROM base\nRUN id -u >/made && grep Cap /proc/self/status >>/made\nUSER guest\nRUN whoami\nCMD cat /made\n' >Dockerfile
         docker build -q -t built --network none - <Dockerfile >id; run built"#,
     ),
-    full(
-        "compose",
-        0,
-        r#"compose up -d; docker wait three-reader-1; compose logs --no-log-prefix reader; compose exec -T worker cat /proc/1/comm; compose ps -a --format '{{.Service}} {{.State}}' | sort; compose down -v -t 1"#,
-    ),
 ];
 
 const CGROUPFS_OPERATIONS: &[Operation] = &[
