@@ -3,9 +3,7 @@ if [ ! -e busybox.tar ]; then
 	mkdir -p base/bin base/etc base/tmp base/root base/proc base/sys base/dev base/home
 	chmod 1777 base/tmp
 	cp "$(command -v busybox)" base/bin/busybox
-	for applet in $(busybox --list); do
-		[ "$applet" = busybox ] || ln -s busybox "base/bin/$applet"
-	done
+	base/bin/busybox --install base/bin
 	printf 'root:x:0:0:root:/root:/bin/sh\nguest:x:1000:1000:guest:/home:/bin/sh\n' >base/etc/passwd
 	printf 'root:x:0:\nguest:x:1000:\nextra:x:2000:guest\n' >base/etc/group
 	tar -C base --owner 0 --group 0 -cf busybox.tar .

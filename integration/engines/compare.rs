@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 /// Seconds that one operation may take: under emulation an engine needs ten for what else is one.
-const TIME_LIMIT: &str = "120";
+const TIME_LIMIT: &str = "180";
 
 /// An engine and what is asked of it. Scripts are for `sh -eu`. They run in `$WORK`, a folder that is empty before `start`
 /// but for `busybox.tar`, which is an image; `$RUNTIME` is the name of the runtime and `$RUNTIME_PATH` its path, `$CONFIG` the
@@ -33,18 +33,32 @@ pub struct Operation {
     pub name: &'static str,
     pub code: i32,
     pub script: &'static str,
-    /// Needs what only the full virtual machine has: every controller, systemd, a bridge.
-    pub full: bool,
+    pub host: Host,
+}
+
+/// Where an operation is asked for.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Host {
+    Any,
+    /// Only where all is there that the full virtual machine has: every controller, systemd, a bridge.
+    Full,
+    /// Only natively: under emulation, where an engine takes twenty times as long, another operation shows as much.
+    Native,
 }
 
 /// Can be asked for on any host.
 pub const fn any(name: &'static str, code: i32, script: &'static str) -> Operation {
-    Operation { name, code, script, full: false }
+    Operation { name, code, script, host: Host::Any }
 }
 
 /// Needs the full virtual machine.
 pub const fn full(name: &'static str, code: i32, script: &'static str) -> Operation {
-    Operation { name, code, script, full: true }
+    Operation { name, code, script, host: Host::Full }
+}
+
+/// Is left to native runs.
+pub const fn native(name: &'static str, code: i32, script: &'static str) -> Operation {
+    Operation { name, code, script, host: Host::Native }
 }
 
 /// A difference that is there for a reason: a sentence of the specification, or a known defect of runc. Where the outcome
@@ -100,7 +114,7 @@ impl Engine {
     pub fn compare(&self, options: &Options) -> io::Result<Tally> {
         let wanted = |operation: &&Operation| {
             let named = options.only.is_empty() || options.only.iter().any(|only| operation.name.contains(only));
-            named && !(options.native && operation.full)
+            named && operation.host != if options.native { Host::Full } else { Host::Native }
         };
         let operations: Vec<_> = self.operations.iter().filter(wanted).collect();
         let rt = Runner::new(self, "rt", &options.rt, options)?.all(&operations)?;
@@ -144,6 +158,9 @@ impl Engine {
             }
         }
         for (known, _) in self.known.iter().zip(used).filter(|(_, used)| all && !used) {
+            if !operations.iter().any(|operation| operation.name == known.name) {
+                continue;
+            }
             tally.wrong.push(format!("{}: a known difference that did not show: {}", self.name, known.name));
         }
         tally

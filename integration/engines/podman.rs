@@ -1,6 +1,6 @@
 //! Podman with conmon: as root, where systemd makes the cgroups, and as an ordinary user.
 
-use crate::compare::{Engine, Known, Operation, any, full};
+use crate::compare::{Engine, Known, Operation, any, full, native};
 
 pub const ENGINE: Engine =
     Engine { name: "podman", start: START, stop: STOP, prelude: PRELUDE, operations: OPERATIONS, known: KNOWN };
@@ -20,13 +20,13 @@ const STOP: &str = concat!(include_str!("podman/settings.sh"), "podman rm -fa -t
 const PRELUDE: &str = concat!(include_str!("podman/settings.sh"), include_str!("podman/prelude.sh"));
 
 const OPERATIONS: &[Operation] = &[
-    any("info", 0, r#"podman info -f '{{.Host.OCIRuntime.Name}} {{.Host.CgroupsVersion}}'"#),
+    native("info", 0, r#"podman info -f '{{.Host.OCIRuntime.Name}} {{.Host.CgroupsVersion}}'"#),
     any("run: output, input", 0, r#"echo typed | run -i base sh -c 'cat; echo err >&2'"#),
-    any("run: exit code", 3, r#"run base sh -c 'exit 3'"#),
+    native("run: exit code", 3, r#"run base sh -c 'exit 3'"#),
     any("run: no such program", 127, r#"words 'executable file.* not found in $PATH' run base missing"#),
-    any("run: no such path", 127, r#"words 'no such file or directory' run base /bin/missing"#),
-    any("run: a folder as program", 126, r#"words 'permission denied' run base /etc"#),
-    any("run: a file that is no program", 126, r#"words 'permission denied' run base /etc/passwd"#),
+    native("run: no such path", 127, r#"words 'no such file or directory' run base /bin/missing"#),
+    native("run: a folder as program", 126, r#"words 'permission denied' run base /etc"#),
+    native("run: a file that is no program", 126, r#"words 'permission denied' run base /etc/passwd"#),
     any(
         "run: killed, stopped",
         0,
@@ -35,7 +35,7 @@ const OPERATIONS: &[Operation] = &[
     ),
     any("run -it", 0, r#"terminal "podman run --rm -it --network none base sh -c 'tty; $SIZE'""#),
     any("exec: output", 0, r#"shared; podman exec shared sh -c 'echo out; echo err >&2; cat /proc/1/comm'"#),
-    any("exec: exit code", 7, r#"shared; podman exec shared sh -c 'exit 7'"#),
+    native("exec: exit code", 7, r#"shared; podman exec shared sh -c 'exit 7'"#),
     any(
         "exec: user, folder, environment",
         0,
@@ -46,14 +46,14 @@ const OPERATIONS: &[Operation] = &[
         127,
         r#"shared; words 'executable file.* not found in $PATH' podman exec shared missing"#,
     ),
-    any("exec: a folder as program", 126, r#"shared; words 'permission denied' podman exec shared /etc"#),
+    native("exec: a folder as program", 126, r#"shared; words 'permission denied' podman exec shared /etc"#),
     any("exec -it", 5, r#"shared; terminal "podman exec -it shared sh -c 'tty; exit 5'""#),
     any(
         "exec: descriptors",
         0,
         r#"shared; echo kept >kept; podman exec --preserve-fds 1 shared cat /proc/self/fd/3 3<kept"#,
     ),
-    any("logs", 0, r#"shared; podman logs shared"#),
+    native("logs", 0, r#"shared; podman logs shared"#),
     any(
         "pause, unpause",
         0,
@@ -70,7 +70,7 @@ const OPERATIONS: &[Operation] = &[
         0,
         r#"shared; podman stats --no-stream --format '{{.Name}} {{.PIDs}} {{.MemUsage}}' shared | sed 's| [^ ]* /| of|'"#,
     ),
-    any(
+    native(
         "stop, start, rm -f",
         0,
         r#"shared; podman stop -t 60 shared; podman wait shared; podman start shared; podman exec shared echo on; podman rm -f -t 0 shared; rm shared"#,
@@ -86,13 +86,13 @@ const OPERATIONS: &[Operation] = &[
         r#"detached greedy -m 16m --memory-swap 16m base tail /dev/zero; podman wait greedy; podman inspect -f '{{.State.OOMKilled}}' greedy"#,
     ),
     any("run --cgroups=disabled", 0, r#"podman run --rm --cgroups disabled --network none base echo without"#),
-    any(
+    native(
         "run: security",
         0,
         r#"run --cap-drop ALL --cap-add CHOWN --security-opt no-new-privileges base grep -E 'Cap|NoNew|Seccomp:' /proc/self/status
         run --security-opt seccomp=unconfined --cap-add NET_ADMIN base grep -E 'Cap|Seccomp:' /proc/self/status"#,
     ),
-    any(
+    native(
         "run: what is mounted",
         0,
         r#"run --read-only --tmpfs /t:size=64k base sh -c 'cut -d" " -f2- /proc/mounts | grep -vE "^/ |^/etc/|^/run/" | sed -E "s/,(size|nr_inodes|fsc|inode64)[^ ,]*//g"' | sort"#,
@@ -102,7 +102,7 @@ const OPERATIONS: &[Operation] = &[
         0,
         r#"mkdir -p v; echo text >v/f; run -v $WORK/v:/v:O base sh -c 'echo more >>/v/f; cat /v/f'; cat v/f"#,
     ),
-    any(
+    native(
         "run: volumes",
         0,
         r#"mkdir -p w; echo text >w/f; run --mount type=tmpfs,dst=/t --mount type=bind,src=$WORK/w,dst=/w,ro base cat /w/f"#,
@@ -113,20 +113,10 @@ const OPERATIONS: &[Operation] = &[
         r#"for kind in auto:size=5000 host; do run --userns $kind base sh -c 'cat /proc/self/uid_map | wc -l; id -u; touch /x; stat -c %u /x'; done"#,
     ),
     full(
-        "run: user, sysctl, ulimit",
-        0,
-        r#"run -u 1000:2000 --group-add 3000 -w /tmp -h name --sysctl net.ipv4.ip_forward=1 --ulimit nofile=100:200 base sh -c 'id; pwd; hostname; cat /proc/sys/net/ipv4/ip_forward; ulimit -n; ulimit -Hn'"#,
-    ),
-    full(
         "run: a bridge",
         0,
         r#"podman run -d --rm --name web base httpd -f -h /etc >id; podman run --rm --network container:web base wget -qO- http://127.0.0.1/group
         podman run --rm base wget -qO- http://$(podman inspect -f '{{.NetworkSettings.IPAddress}}' web)/passwd; podman kill web"#,
-    ),
-    full(
-        "run --privileged",
-        0,
-        r#"run --privileged base sh -c 'grep -E "Cap|Seccomp:" /proc/self/status; grep -E " (/sys|/proc|/sys/fs/cgroup) " /proc/mounts'"#,
     ),
     full(
         "run --systemd",
@@ -154,16 +144,8 @@ const OPERATIONS: &[Operation] = &[
 ];
 
 const ROOTLESS_OPERATIONS: &[Operation] = &[
-    full(
-        "info",
-        0,
-        r#"podman info -f '{{.Host.OCIRuntime.Name}} {{.Host.CgroupManager}} {{.Host.Security.Rootless}}'"#,
-    ),
     full("run: output, input", 0, r#"echo typed | run -i base sh -c 'cat; echo err >&2; id; cat /proc/self/uid_map'"#),
-    full("run: exit code", 3, r#"run base sh -c 'exit 3'"#),
-    full("run: no such program", 127, r#"words 'executable file.* not found in $PATH' run base missing"#),
     full("run: limits", 0, r#"run -m 64m --cpus 0.5 --pids-limit 50 base sh -c "$LIMITS""#),
-    full("run -it", 0, r#"terminal "podman run --rm -it --network none base sh -c 'tty; $SIZE'""#),
     full("exec", 7, r#"shared; podman exec shared sh -c 'id; exit 7'"#),
     full(
         "pause, unpause, top",
@@ -173,7 +155,6 @@ const ROOTLESS_OPERATIONS: &[Operation] = &[
     full("stop", 0, r#"shared; podman stop -t 60 shared; podman wait shared; podman rm -f shared; rm shared"#),
     full("run --userns=keep-id", 0, r#"run --userns keep-id base sh -c 'id -u; touch /tmp/x; stat -c %u /tmp/x'"#),
     full("run --group-add keep-groups", 0, r#"run --group-add keep-groups base id -G"#),
-    full("run --privileged", 0, r#"run --privileged base grep -E 'Cap|Seccomp:' /proc/self/status"#),
     full("run --cgroups=disabled", 0, r#"podman run --rm --cgroups disabled --network none base echo without"#),
     full("run: pasta", 0, r#"podman run --rm --network pasta base ip link show lo | head -n 1"#),
 ];

@@ -176,3 +176,29 @@ fn a_caller_without_standard_streams() {
         assert!(target.ends_with(".out") || target.ends_with(".err") || target == "/dev/null", "{}", out.report());
     }
 }
+
+/// The shim of containerd gives the host's /dev/null as output, open for reading only.
+#[test]
+fn the_hosts_null_becomes_the_containers() {
+    let sandbox = sandbox!();
+    let bundle = sandbox.bundle("c").args("seq writefd 2 text -- fds".split(' '));
+    bundle.write();
+    let mut call = sandbox.command(["run", "--bundle"]);
+    call.arg(&bundle.dir).arg("c");
+    pass(&mut call, File::open("/dev/null").expect("a device"), 2);
+    let out = sandbox.finish(call).ok();
+    assert_eq!(out.lines()[2], "2 /dev/null", "{}", out.report());
+}
+
+#[test]
+fn an_ordinary_user_opens_his_output_by_its_path() {
+    let sandbox = sandbox!();
+    let bundle = sandbox.bundle("c").args(["append", "/dev/stdout", "text"]);
+    let bundle = bundle.set("/process/user", json!({ "uid": 1000, "gid": 1000 }));
+    assert_eq!(bundle.run().ok().stdout(), "text\n");
+    let bundle = sandbox.bundle("e").args(["pause"]);
+    bundle.run_with(&["--detach"]).ok();
+    let exec = ["exec", "--user", "1000:1000", "e", "/bin/probe", "append", "/dev/stdout", "text"];
+    assert_eq!(sandbox.rt(exec).ok().stdout(), "text\n");
+    bundle.delete_force().ok();
+}

@@ -1,6 +1,6 @@
 //! User namespaces: ids as seen from inside and from outside, and containers of users without privilege.
 
-use rt_integration::{Bundle, Sandbox, sandbox};
+use rt_integration::{Bundle, Sandbox, sandbox, skip};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -203,4 +203,26 @@ fn a_rootfs_in_a_directory_of_the_containers_root() {
     for _ in 0..20 {
         bundle.run().ok();
     }
+}
+
+/// From inside a user namespace no hard limit can be raised: rt does it before.
+#[test]
+fn a_hard_limit_above_the_callers() {
+    let sandbox = sandbox!();
+    let status = std::fs::read_to_string("/proc/self/status").expect("procfs");
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:\t")).expect("a line");
+    if u64::from_str_radix(effective, 16).expect("hex") & 1 << 24 == 0 {
+        skip!("this root has no CAP_SYS_RESOURCE");
+    }
+    let maps = json!([{ "containerID": 0, "hostID": 100_000, "size": 65536 }]);
+    let limit = json!([{ "type": "RLIMIT_SIGPENDING", "soft": 1 << 30, "hard": 1 << 30 }]);
+    let with = |id| mapped(sandbox.bundle(id), maps.clone(), maps.clone()).set("/process/rlimits", limit.clone());
+    let raised = "RLIMIT_SIGPENDING 1073741824 1073741824\n";
+    let out = with("c").args(["limits"]).run().ok();
+    assert!(out.stdout().contains(raised), "{}", out.report());
+    let bundle = with("e").args(["pause"]);
+    bundle.run_with(&["--detach"]).ok();
+    let out = bundle.exec(["/bin/probe", "limits"]).ok();
+    assert!(out.stdout().contains(raised), "{}", out.report());
+    bundle.delete_force().ok();
 }

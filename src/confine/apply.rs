@@ -91,6 +91,14 @@ pub fn restrict(plan: &ProcessPlan) -> Result<(), Fault> {
     plan.capabilities.drop_bounding()
 }
 
+/// Raises what whoever makes a process hands down to it: in a user namespace it has no right to raise a hard limit
+/// itself (setrlimit(2) asks for CAP_SYS_RESOURCE of the first one). Where this one has none, either, the process tells.
+pub fn raise_limits(plan: &ProcessPlan) {
+    for limit in &plan.limits {
+        let _ = raise_hard_limit(limit.resource, limit.hard);
+    }
+}
+
 /// Moves whoever makes a process to the CPUs of `process.execCPUAffinity.initial`.
 pub fn start_on_cpus(plan: &ProcessPlan) -> Result<(), Fault> {
     match &plan.affinity.first {

@@ -13,7 +13,9 @@ mod plan;
 mod scheduling;
 mod sets;
 
-pub use apply::{AfterLoad, close_all_but, enter_cwd, failure, finish, lock_down, open_label, restrict, start_on_cpus};
+pub use apply::{
+    AfterLoad, close_all_but, enter_cwd, failure, finish, lock_down, open_label, raise_limits, restrict, start_on_cpus,
+};
 pub use executable::{explain, find_executable};
 pub use home::with_home;
 pub use plan::{ProcessPlan, plan};

@@ -7,6 +7,7 @@ use super::channel::{self, Channel, Down, Up};
 use super::killed;
 use super::outlets::Outlets;
 use super::parent::{clone_fault, set_oom_score};
+use super::stdio;
 use crate::cgroups::{Cgroup, Hierarchy};
 use crate::confine::{self, ProcessPlan};
 use crate::fault::{During, Fault};
@@ -56,6 +57,9 @@ pub fn enter(mut entry: Entry) -> Result<(Child, Option<OwnedFd>)> {
     let (ours, theirs) = channel::pair().during("clone", || "cannot make a socket pair".to_owned())?;
     let kinds = namespaces::foreign(&entry.namespaces, pid, entry.host.proc());
     confine::start_on_cpus(entry.plan)?;
+    if kinds & namespaces::USER != 0 {
+        confine::raise_limits(entry.plan);
+    }
     // Before any process of the container can see us, and inherited by the child (CVE-2016-9962).
     process::set_dumpable(false).during("process", || "cannot become undumpable".to_owned())?;
     // Whoever is born in the container's pid namespace can be seen there, with its root and its fds: so all is joined
@@ -232,6 +236,7 @@ impl Inside<'_> {
         let env = confine::with_home(&plan.env, plan.uid);
         let inside = confine::enter_cwd(&plan.cwd)?;
         confine::restrict(plan)?;
+        stdio::give_to(plan.uid);
         let (after, warning) = confine::lock_down(plan, inside, label)?;
         if let Some(warning) = warning {
             let _ = self.channel.report(&Up::Warn(warning));

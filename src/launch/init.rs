@@ -1,7 +1,7 @@
 //! The container's init, from its clone to execve: a list of named steps. After the clone nothing is parsed.
 
 use super::channel::{Channel, Down, Up};
-use super::rendezvous;
+use super::{rendezvous, stdio};
 use crate::confine::{self, AfterLoad};
 use crate::fault::{During, Fault};
 use crate::namespaces::{self, Joined};
@@ -82,8 +82,9 @@ fn prepare(inherited: &Inherited, sources: Option<Sources>) -> Result<Prepared, 
         Some(process) => confine::open_label(process, *proc)?,
         None => None,
     };
-    if let Some(terminal) = make_rootfs(inherited, sources, place)? {
-        terminal.enter()?;
+    match make_rootfs(inherited, sources, place)? {
+        Some(terminal) => terminal.enter()?,
+        None => stdio::reopen_null()?,
     }
     let listener = inherited.listener.as_ref().map(AsRawFd::as_raw_fd);
     let mut keep: Vec<i32> = (3..3 + plan.preserve_fds as i32).chain([channel.raw()]).chain(listener).collect();
@@ -94,6 +95,7 @@ fn prepare(inherited: &Inherited, sources: Option<Sources>) -> Result<Prepared, 
     let env = confine::with_home(&process.env, process.uid);
     let inside = confine::enter_cwd(&process.cwd)?;
     confine::restrict(process)?;
+    stdio::give_to(process.uid);
     let (after, warning) = confine::lock_down(process, inside, label)?;
     if let Some(warning) = warning {
         let _ = channel.report(&Up::Warn(warning));

@@ -9,6 +9,7 @@ pub mod killed;
 mod outlets;
 mod parent;
 pub mod rendezvous;
+mod stdio;
 
 pub use enter::{Entry, enter};
 pub use outlets::Outlets;

@@ -107,6 +107,9 @@ impl Making {
         let ignored_signals = site.host.ignored_signals();
         let flags = if split.needed { split.joiner } else { split.init };
         let cgroup_fd = site.cgroup.as_ref().map(Cgroup::fd);
+        if let Some(process) = plan.process.as_ref().filter(|_| plan.namespaces.has(namespaces::USER)) {
+            confine::raise_limits(process);
+        }
         let cloned = clone3(flags, cgroup_fd).map_err(|errno| clone_fault(errno, flags, site.cgroup.as_ref()))?;
         let child = match cloned {
             Cloned::Parent(child) => child,

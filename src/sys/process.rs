@@ -4,6 +4,13 @@
 
 use super::check;
 use std::ffi::CStr;
+use std::os::fd::BorrowedFd;
+
+/// Standard input, output and error, which are open from the start: see `start.rs`.
+pub fn standard_fds() -> [BorrowedFd<'static>; 3] {
+    // SAFETY: nothing closes them, so they outlive every use.
+    [0, 1, 2].map(|fd| unsafe { BorrowedFd::borrow_raw(fd) })
+}
 
 /// setgroups(2).
 pub fn setgroups(gids: &[u32]) -> nix::Result<()> {
@@ -111,6 +118,15 @@ pub fn set_rlimit(resource: i32, soft: u64, hard: u64) -> nix::Result<()> {
     let old = std::ptr::null::<u64>();
     // SAFETY: rlimit64 is two u64; the old value is not asked for.
     check(unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, limit.as_ptr(), old) }).map(drop)
+}
+
+/// prlimit64(2) of this process: raises the hard limit of `resource` to `hard` where it is lower.
+pub fn raise_hard_limit(resource: i32, hard: u64) -> nix::Result<()> {
+    let mut old = [0_u64; 2];
+    let none = std::ptr::null::<u64>();
+    // SAFETY: rlimit64 is two u64; no new value is given.
+    check(unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, none, old.as_mut_ptr()) })?;
+    if old[1] < hard { set_rlimit(resource, old[0], hard) } else { Ok(()) }
 }
 
 /// keyctl(KEYCTL_JOIN_SESSION_KEYRING): a new session keyring of this name.

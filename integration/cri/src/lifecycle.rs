@@ -1,9 +1,9 @@
 //! From creation to removal.
 
-use crate::kubelet::{Kubelet, Pod, Result};
+use crate::kubelet::{Kubelet, Result};
 use k8s_cri::v1::{
     CheckpointContainerRequest, ContainerStatus, ExecSyncRequest, ListContainersRequest, ListPodSandboxRequest,
-    PodSandboxConfig, StatusRequest,
+    StatusRequest,
 };
 
 /// A container that ends soon after SIGTERM.
@@ -158,7 +158,8 @@ pub async fn removal(kubelet: &mut Kubelet) -> Result<()> {
 pub async fn leave(kubelet: &mut Kubelet) -> Result<()> {
     let pod = kubelet.pod("left", |_| ()).await?;
     kubelet.run(&pod, "running", WAITS, |_| ()).await?;
-    kubelet.run(&pod, "short", "exit 5", |_| ()).await?;
+    let short = kubelet.run(&pod, "short", "exit 5", |_| ()).await?;
+    kubelet.wait(&short).await?;
     kubelet.create(&pod, "created", "echo late", |_| ()).await?;
     Ok(())
 }
@@ -181,13 +182,6 @@ pub async fn found(kubelet: &mut Kubelet) -> Result<()> {
             println!("{}", kubelet.wait(&container.id).await?.exit_code);
         }
     }
-    // A pod that was found takes a new container.
-    let pod = Pod {
-        id: pods[0].id.clone(),
-        config: PodSandboxConfig { linux: Some(Default::default()), ..Default::default() },
-    };
-    let id = kubelet.run(&pod, "new", "exit 4", |config| config.log_path.clear()).await?;
-    println!("new {}", kubelet.wait(&id).await?.exit_code);
     Ok(())
 }
 

@@ -4,7 +4,7 @@ ctr() { command ctr -a "$WORK/containerd.sock" "$@"; }
 if [ "$NATIVE" ]; then flags="--runc-binary $RUNTIME_PATH --cpu-shares 0"
 else flags="--runc-binary $RUNTIME_PATH --runc-systemd-cgroup --cgroup system.slice:ctr:$$"; fi
 # run FLAG… IMAGE NAME WORD…
-run() { ctr run $flags "$@"; }
+run() { ctr run $flags${NATIVE:--$((runs += 1))} "$@"; }
 # Runs in the background until it is told to end, and then ends with 7.
 waits() {
 	rm -f ready

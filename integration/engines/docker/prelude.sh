@@ -32,5 +32,4 @@ terminal() {
 	test -p typing || mkfifo typing
 	SHELL=/bin/sh script -qec "stty rows 20 cols 70; $1" /dev/null 0<>typing
 }
-compose() { docker compose --progress quiet -p three -f "$CONFIG/docker/compose.yaml" "$@"; }
 LIMITS='cd /sys/fs/cgroup; grep -H . memory.max memory.low memory.swap.max cpu.max cpu.weight cpuset.cpus pids.max'
