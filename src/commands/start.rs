@@ -74,7 +74,7 @@ pub fn run(app: &App, id: &str) -> Result<u8> {
 fn wait_until_ready(readiness: Readiness, record: &Record) -> Result<()> {
     let host = Host::probe()?;
     let Some(init) = &record.init else { return Ok(()) };
-    let Some(pidfd) = init.alive(host.proc()) else { return Ok(()) };
+    let Some(pidfd) = init.alive(host.proc())? else { return Ok(()) };
     Ok(readiness.hand_over(pidfd.as_fd(), init.pid)?)
 }
 
