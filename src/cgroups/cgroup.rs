@@ -76,6 +76,12 @@ impl Record {
         self.read("cgroup.events").is_some_and(|text| files::keyed(&text, "frozen") == Some(1))
     }
 
+    /// True when a process that is born in the cgroup would not run. The kernel calls it frozen only once all of it is, and
+    /// so for a moment no more, when `exec --ignore-paused` has just put another process in.
+    pub fn holds_newcomers(&self) -> bool {
+        self.read("cgroup.freeze").is_some_and(|text| text.trim_end() == "1") || self.is_frozen()
+    }
+
     /// What the OOM killer did in the cgroup and below it, if it did anything.
     pub fn oom(&self) -> Option<Oom> {
         Oom::find(|file| self.read(file))

@@ -27,7 +27,7 @@ pub fn run(app: &App, args: &ExecArgs) -> Result<u8> {
     let Some(init) = record.init.as_ref().map_or(Ok(None), |init| init.alive(host.proc()))? else {
         bail!("cannot exec in a stopped container");
     };
-    if !args.ignore_paused && record.cgroup.as_ref().is_some_and(|cgroup| cgroup.is_frozen()) {
+    if !args.ignore_paused && record.cgroup.as_ref().is_some_and(|cgroup| cgroup.holds_newcomers()) {
         bail!("cannot exec in a paused container (use --ignore-paused to override){}", held_above(&record));
     }
     let mut findings = Findings::default();

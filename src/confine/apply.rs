@@ -42,7 +42,9 @@ pub fn open_label(plan: &ProcessPlan, proc: BorrowedFd) -> Result<Option<Label>,
 impl Label {
     fn write(&self) -> Result<(), Fault> {
         nix::unistd::write(&self.file, &self.text).map(drop).map_err(|errno| {
-            let what = format!("{}: the kernel refuses the label: {}", self.field, words(errno));
+            let text = String::from_utf8_lossy(&self.text);
+            let label = text.strip_prefix("exec ").unwrap_or(&text);
+            let what = format!("{}: the kernel refuses the label {label:?}: {}", self.field, words(errno));
             let fault = Fault::new("label", what).errno(errno);
             match errno {
                 Errno::ENOENT => fault.hint("load the profile on the host first (apparmor_parser -r)"),

@@ -1,6 +1,7 @@
 //! Finding, locking, reading and writing container directories.
 
 use super::{Record, Status};
+use crate::cgroups::Record as Cgroup;
 use crate::fault::{During, Fault, words};
 use crate::launch::rendezvous;
 use anyhow::{Context, Result, bail};
@@ -118,8 +119,8 @@ impl Root {
             None => self.open(id)?.record()?,
         };
         let status = match &record.init {
-            Some(_) if rendezvous::is_waiting_below(&dir) => living(&record, true),
-            Some(init) if init.alive(proc)?.is_some() => living(&record, false),
+            Some(_) if rendezvous::is_waiting_below(&dir) => living(&record, Cgroup::is_frozen, true),
+            Some(init) if init.alive(proc)?.is_some() => living(&record, Cgroup::is_frozen, false),
             _ => dead(&record, proc)?,
         };
         Ok((record, status))
@@ -252,7 +253,7 @@ impl Directory {
     pub fn status(&self, record: &Record, proc: BorrowedFd) -> Result<(Status, Option<OwnedFd>), Fault> {
         let init = record.init.as_ref().map_or(Ok(None), |init| init.alive(proc))?;
         Ok(match init {
-            Some(pidfd) => (living(record, rendezvous::is_waiting(self.fd())), Some(pidfd)),
+            Some(pidfd) => (living(record, Cgroup::holds_newcomers, rendezvous::is_waiting(self.fd())), Some(pidfd)),
             None => (dead(record, proc)?, None),
         })
     }
@@ -284,9 +285,9 @@ impl Directory {
 }
 
 /// The status of a container whose init lives; `waiting` for `start`, or no more.
-fn living(record: &Record, waiting: bool) -> Status {
+fn living(record: &Record, frozen: impl Fn(&Cgroup) -> bool, waiting: bool) -> Status {
     // Also one that was never started can be frozen: `start` would wait for it in vain.
-    match record.cgroup.as_ref().is_some_and(|cgroup| cgroup.is_frozen()) {
+    match record.cgroup.as_ref().is_some_and(frozen) {
         true => Status::Paused,
         false if waiting => Status::Created,
         false => Status::Running,
