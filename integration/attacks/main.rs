@@ -7,33 +7,6 @@ mod joining;
 mod procfs;
 mod swap;
 
-use rt_integration::Sandbox;
-use std::fs;
-use std::path::PathBuf;
-
-/// A directory of the host that nobody may reach, and everything in it.
-struct Canary {
-    dir: PathBuf,
-    before: Vec<String>,
-}
-
-impl Canary {
-    fn new(sandbox: &Sandbox) -> Canary {
-        let dir = sandbox.dir().join("canary");
-        fs::create_dir_all(dir.join("inside")).expect("a directory");
-        for file in ["file", "null", "console", "inside/file"] {
-            fs::write(dir.join(file), "canary").expect("a file");
-        }
-        let before = rt_integration::snapshot(&dir);
-        Canary { dir, before }
-    }
-
-    #[track_caller]
-    fn is_unchanged(&self) {
-        assert_eq!(rt_integration::snapshot(&self.dir), self.before);
-    }
-}
-
 /// How often an attack that depends on luck is tried: `natively`, and less where a start takes a second.
 fn tries(natively: u32) -> u32 {
     let slow = std::env::var("RT_TEST_SLOW").ok().and_then(|text| text.parse::<u32>().ok()).unwrap_or(1);

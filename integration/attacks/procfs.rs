@@ -1,8 +1,7 @@
 //! What rt writes below /proc goes to the kernel, whatever the container has there (CVE-2019-16884, CVE-2023-28642,
 //! CVE-2025-52881).
 
-use super::Canary;
-use rt_integration::{both, sandbox};
+use rt_integration::{Canary, both, sandbox};
 use serde_json::json;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -52,11 +51,11 @@ fn a_false_proc_takes_nothing() {
         let bundle = bundle.args(["cat"].iter().chain(&files));
         let out = bundle.run().ok();
         assert_eq!(out.stdout(), "from.rt\n1\n100\n");
-        canary.is_unchanged();
+        canary.is_unchanged(String::new);
         let bundle = bundle.args(["pause"]);
         bundle.run_with(&["--detach"]).ok();
         assert_eq!(bundle.exec(["cat", "/real/self/oom_score_adj"]).ok().stdout(), "100\n");
-        canary.is_unchanged();
+        canary.is_unchanged(String::new);
         bundle.delete_force().ok();
     });
 }
@@ -71,5 +70,5 @@ fn a_profile_is_never_written_to_a_file() {
     let bundle = bundle.set("/process/apparmorProfile", "no-such-profile").set("/linux/maskedPaths", json!([]));
     let out = bundle.set("/linux/readonlyPaths", json!([])).args(["true"]).run();
     out.expect(1).fails_with("pparmor");
-    canary.is_unchanged();
+    canary.is_unchanged(String::new);
 }

@@ -1,8 +1,8 @@
 //! Another container that shares a volume exchanges a directory there for a link, again and again, while this one starts
 //! (CVE-2019-19921, CVE-2021-30465, CVE-2024-45310, CVE-2025-31133): every answer of rt is right but one that reaches out.
 
-use super::{Canary, tries};
-use rt_integration::{Bundle, Sandbox, both, exchange};
+use super::tries;
+use rt_integration::{Bundle, Canary, Sandbox, both, exchange};
 use serde_json::json;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -67,7 +67,7 @@ fn race(canary: &Canary, swapper: &Swapper, bundle: &Bundle) {
     let mut went_well = 0;
     for _ in 0..tries(STARTS) {
         let out = bundle.run();
-        canary.is_unchanged();
+        canary.is_unchanged(String::new);
         went_well += u32::from(out.code() == 0);
         assert!(matches!(out.code(), 0 | 1), "{}", out.report());
     }
@@ -122,7 +122,7 @@ fn a_source_below_the_bundle_that_becomes_a_link_is_what_it_says() {
             let out = bundle.run().ok().stdout();
             assert!(out == "place" || out == "canary", "{out}");
         }
-        canary.is_unchanged();
+        canary.is_unchanged(String::new);
         drop(swapper);
     });
 }
@@ -139,7 +139,7 @@ fn a_root_file_system_whose_proc_becomes_a_link() {
         let swapper = Swapper::of(proc, link);
         for _ in 0..tries(STARTS) {
             let out = bundle.run();
-            canary.is_unchanged();
+            canary.is_unchanged(String::new);
             if out.code() == 0 {
                 assert!(out.stdout().starts_with("9fa0 "), "{}", out.report());
             }
@@ -170,7 +170,7 @@ fn a_null_device_that_becomes_a_link() {
     for _ in 0..tries(STARTS) {
         let out = bundle.run();
         assert_eq!(out.stdout(), "", "{}", out.report());
-        canary.is_unchanged();
+        canary.is_unchanged(String::new);
     }
     assert!(swapper.turns() > tries(STARTS), "nobody raced");
 }

@@ -101,3 +101,31 @@ fn look(path: &Path, lines: &mut Vec<String>) {
         }
     }
 }
+
+/// A directory of the host that no container may change, or look into.
+pub struct Canary {
+    pub dir: PathBuf,
+    before: Vec<String>,
+}
+
+impl Canary {
+    /// With files of the names that a runtime makes, or looks for, in a root filesystem.
+    pub fn new(sandbox: &Sandbox) -> Canary {
+        let dir = sandbox.dir().join("canary");
+        for folder in ["sub", "inside"] {
+            fs::create_dir_all(dir.join(folder)).expect("a directory");
+        }
+        for file in ["file", "ptmx", "null", "console", "passwd", "mtab", "sub/file", "inside/file"] {
+            fs::write(dir.join(file), "canary").expect("a file");
+        }
+        let before = snapshot(&dir);
+        Canary { dir, before }
+    }
+
+    /// Fails if anything of it has changed, and says after `what`.
+    #[track_caller]
+    pub fn is_unchanged(&self, what: impl FnOnce() -> String) {
+        let now = snapshot(&self.dir);
+        assert!(now == self.before, "{}: {now:#?}", what());
+    }
+}

@@ -30,7 +30,7 @@ pub mod trace;
 
 pub use bundle::Bundle;
 pub use descriptors::{close, pass};
-pub use host::{HostMount, Silent, both, snapshot};
+pub use host::{Canary, HostMount, Silent, both, snapshot};
 pub use outcome::{Outcome, Running, copy_program, wait_text};
 pub use sandbox::{Sandbox, systemd_runs};
 pub use skip::report as report_skip;

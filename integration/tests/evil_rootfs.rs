@@ -1,34 +1,11 @@
 //! Images that want out: links where directories should be, planted devices, working directories through descriptors.
 //! Nothing outside may change, or be seen.
 
-use rt_integration::{Bundle, Outcome, Sandbox, both, sandbox, snapshot};
+use rt_integration::{Bundle, Canary, Sandbox, both, sandbox};
 use serde_json::json;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
-
-/// A directory of the host that must stay as it is.
-struct Canary {
-    dir: PathBuf,
-    before: Vec<String>,
-}
-
-impl Canary {
-    fn new(sandbox: &Sandbox) -> Canary {
-        let dir = sandbox.dir().join("canary");
-        fs::create_dir_all(dir.join("sub")).expect("a directory");
-        for file in ["ptmx", "null", "console", "passwd", "mtab", "sub/file"] {
-            fs::write(dir.join(file), "canary").expect("a file");
-        }
-        let before = snapshot(&dir);
-        Canary { dir, before }
-    }
-
-    #[track_caller]
-    fn is_unchanged(&self, what: &str, out: &Outcome) {
-        assert_eq!(snapshot(&self.dir), self.before, "{what}: {}", out.report());
-    }
-}
 
 /// Replaces a directory of the rootfs by a link.
 fn replaced<'a>(bundle: Bundle<'a>, name: &str, target: &str) -> Bundle<'a> {
@@ -61,9 +38,9 @@ fn links_for_directories_lead_nowhere() {
                     }
                     let bundle = bundle.set("/root/readonly", false).set("/process/cwd", format!("/{name}/cwd"));
                     let ran = bundle.run();
-                    canary.is_unchanged(&format!("run with /{name} -> {target}"), &ran);
+                    canary.is_unchanged(|| format!("run with /{name} -> {target}") + &ran.report());
                     let created = bundle.create();
-                    canary.is_unchanged(&format!("create with /{name} -> {target}"), &created);
+                    canary.is_unchanged(|| format!("create with /{name} -> {target}") + &created.report());
                     bundle.delete_force().ok();
                 }
             }
@@ -84,7 +61,7 @@ fn links_for_files_that_rt_makes_lead_nowhere() {
                     mounts.retain(|mount| mount["destination"] != "/dev");
                 });
                 let out = bundle.set("/root/readonly", false).run();
-                canary.is_unchanged(&format!("/dev/{name} -> {to}"), &out);
+                canary.is_unchanged(|| format!("/dev/{name} -> {to}") + &out.report());
             }
         }
     });
@@ -171,7 +148,7 @@ fn a_working_directory_that_is_a_link_stays_inside() {
         let bundle = bundle.set("/root/readonly", false).set("/process/cwd", "/srv/deep");
         let out = bundle.args(["cwd"]).run().ok();
         assert_eq!(out.stdout(), format!("{}/deep\n", target.display()));
-        canary.is_unchanged("cwd", &out);
+        canary.is_unchanged(|| out.report());
         sandbox.bundle("f").set("/process/cwd", "/etc/passwd").run().expect(1).fails_with("/etc/passwd");
         sandbox.bundle("u").set("/process/cwd", "/mnt/../../../made").set("/root/readonly", false).run().ok();
     });
