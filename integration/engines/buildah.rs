@@ -13,14 +13,6 @@ const STOP: &str = "buildah rm -a >removed\n";
 const PRELUDE: &str = r#"
 run() { buildah run --isolation oci --runtime "$RUNTIME_PATH" --network none "$@"; }
 build() { buildah bud --isolation oci --runtime "$RUNTIME_PATH" --network none --pull-never -q "$@"; }
-# words WORDS COMMAND…: of what a failing command says only these words: the rest is each runtime's own.
-words() {
-	words=$1
-	shift
-	"$@" >said 2>&1 || code=$?
-	grep -o "$words" said || cat said
-	return "${code:-0}"
-}
 "#;
 
 const OPERATIONS: &[Operation] = &[

@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+/// What the operations of every engine may call, before its own prelude.
+const COMMON: &str = include_str!("common.sh");
+
 /// Seconds that one operation may take: under emulation an engine needs ten for what else is one.
 const TIME_LIMIT: &str = "180";
 
@@ -196,7 +199,7 @@ impl<'a> Runner<'a> {
                 .iter()
                 .map(|operation| {
                     let began = Instant::now();
-                    let outcome = self.run(&format!("{}\n{}", self.engine.prelude, operation.script))?;
+                    let outcome = self.run(&format!("{COMMON}\n{}\n{}", self.engine.prelude, operation.script))?;
                     let took = began.elapsed().as_secs_f32();
                     println!("{took:5.1} s  {} {:5} {outcome:8} {}", self.engine.name, self.name, operation.name);
                     if outcome.code != operation.code {

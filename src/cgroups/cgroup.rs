@@ -55,6 +55,11 @@ pub struct Made {
 }
 
 impl Record {
+    /// Of a cgroup in which nothing was done yet.
+    pub(super) fn new(path: PathBuf, inode: u64, made: Vec<Made>) -> Record {
+        Record { path, inode, made, program: None, unit: None, limited: false }
+    }
+
     /// True when rt made the cgroup itself: only then may it be killed and removed.
     pub fn is_made(&self) -> bool {
         self.made.last().is_some_and(|made| made.path == self.path && made.inode == self.inode)
@@ -68,7 +73,7 @@ impl Record {
         let made: Vec<Made> =
             planned.iter().filter_map(|path| Some(Made { path: path.clone(), inode: inode(path)? })).collect();
         let last = made.last().filter(|made| Some(&made.path) == planned.last())?.clone();
-        Some(Record { path: last.path, inode: last.inode, made, program: None, unit: None, limited: false })
+        Some(Record::new(last.path, last.inode, made))
     }
 
     /// True when nothing in the cgroup runs because it, or a cgroup above it, was told to freeze.
@@ -115,8 +120,7 @@ impl Cgroup {
         let failed = || format!("cannot open cgroup {}", path.display());
         let dir = open_directory(&path).with_context(failed)?;
         let inode = fstat(&dir).with_context(failed)?.st_ino;
-        let record = Record { path, inode, made: Vec::new(), program: None, unit: None, limited: false };
-        Ok(Cgroup { dir, record, opening: None })
+        Ok(Cgroup { dir, record: Record::new(path, inode, Vec::new()), opening: None })
     }
 
     /// The directory, open for reading: good for CLONE_INTO_CGROUP and for device programs.
@@ -252,7 +256,7 @@ mod tests {
 
     fn record(made: &[(&str, u64)]) -> Record {
         let made = made.iter().map(|(path, inode)| Made { path: path.into(), inode: *inode }).collect();
-        Record { path: "/sys/fs/cgroup/a/b".into(), inode: 7, made, program: None, unit: None, limited: false }
+        Record::new("/sys/fs/cgroup/a/b".into(), 7, made)
     }
 
     #[test]

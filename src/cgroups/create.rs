@@ -148,9 +148,7 @@ pub(super) fn open_made(
     };
     match open() {
         Ok((dir, inode, made)) => {
-            let record =
-                Record { path: hierarchy.mount.join(path), inode, made, program: None, unit: None, limited: false };
-            Ok(Cgroup { dir, record, opening: None })
+            Ok(Cgroup { dir, record: Record::new(hierarchy.mount.join(path), inode, made), opening: None })
         }
         Err(errno) => Err((errno, made)),
     }

@@ -24,7 +24,7 @@ pub fn run(app: &App, args: &ExecArgs) -> Result<u8> {
     let host = Host::probe()?;
     let dir = app.root.open(&args.id)?;
     let record = dir.record()?;
-    let Some(init) = record.init.as_ref().map_or(Ok(None), |init| init.alive(host.proc()))? else {
+    let Some(init) = record.living_init(host.proc())? else {
         bail!("cannot exec in a stopped container");
     };
     if !args.ignore_paused && record.cgroup.as_ref().is_some_and(|cgroup| cgroup.holds_newcomers()) {

@@ -81,7 +81,7 @@ fn wait_until_ready(readiness: Readiness, record: &Record) -> Result<()> {
 /// Kills what has been started.
 fn stop(record: &Record) -> Result<Option<Cgroup>> {
     let host = Host::probe()?;
-    let init = record.init.as_ref().map_or(Ok(None), |init| init.alive(host.proc()))?;
+    let init = record.living_init(host.proc())?;
     let cgroup = destroy::open_cgroup(record)?;
     destroy::kill_all(record, init.as_ref().map(AsFd::as_fd), cgroup.as_ref())?;
     Ok(cgroup)

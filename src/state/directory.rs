@@ -251,7 +251,7 @@ impl Directory {
 
     /// What the kernel says about the container now, with a handle of its init if that lives.
     pub fn status(&self, record: &Record, proc: BorrowedFd) -> Result<(Status, Option<OwnedFd>), Fault> {
-        let init = record.init.as_ref().map_or(Ok(None), |init| init.alive(proc))?;
+        let init = record.living_init(proc)?;
         Ok(match init {
             Some(pidfd) => (living(record, Cgroup::holds_newcomers, rendezvous::is_waiting(self.fd())), Some(pidfd)),
             None => (dead(record, proc)?, None),

@@ -3,10 +3,12 @@
 
 use super::Identity;
 use crate::cgroups;
+use crate::fault::Fault;
 use crate::seccomp::Notify;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 /// What `state.json` holds.
@@ -121,6 +123,11 @@ pub struct Told<'a> {
 }
 
 impl Record {
+    /// A handle of its init, if that lives.
+    pub fn living_init(&self, proc: BorrowedFd) -> Result<Option<OwnedFd>, Fault> {
+        self.init.as_ref().map_or(Ok(None), |init| init.alive(proc))
+    }
+
     /// The state that hooks get on standard input.
     pub fn for_hooks(&self, status: Status, pid: i32) -> String {
         let told = Told {
