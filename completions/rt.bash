@@ -37,6 +37,9 @@ _rt() {
             rt,features)
                 cmd="rt__subcmd__features"
                 ;;
+            rt,gc)
+                cmd="rt__subcmd__gc"
+                ;;
             rt,kill)
                 cmd="rt__subcmd__kill"
                 ;;
@@ -77,7 +80,7 @@ _rt() {
 
     case "${cmd}" in
         rt)
-            opts="-v -h --root --log --log-format --log-level --debug --systemd-cgroup --cgroup-manager --rootless --criu --version --help create start run exec state kill pause resume update ps events stats delete list spec check features completion"
+            opts="-v -h --root --log --log-format --log-level --debug --systemd-cgroup --cgroup-manager --rootless --criu --version --help create start run exec state kill pause resume update ps events stats delete list gc spec check features completion"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -500,6 +503,20 @@ _rt() {
             ;;
         rt__subcmd__features)
             opts="-h --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rt__subcmd__gc)
+            opts="-h --dry-run --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -57,6 +57,7 @@ complete -c rt -n "__fish_rt_needs_command" -f -a "events" -d 'Print statistics 
 complete -c rt -n "__fish_rt_needs_command" -f -a "stats" -d 'Show what containers use: memory, CPU, I/O, processes, pressure'
 complete -c rt -n "__fish_rt_needs_command" -f -a "delete" -d 'Remove a stopped container and all that rt made for it'
 complete -c rt -n "__fish_rt_needs_command" -f -a "list" -d 'List containers'
+complete -c rt -n "__fish_rt_needs_command" -f -a "gc" -d 'Clear what a killed rt, a reboot or a lost state directory left'
 complete -c rt -n "__fish_rt_needs_command" -f -a "spec" -d 'Write a config.json to start from'
 complete -c rt -n "__fish_rt_needs_command" -f -a "check" -d 'Say all that is wrong with a bundle, and make nothing'
 complete -c rt -n "__fish_rt_needs_command" -f -a "features" -d 'Print what this runtime supports as JSON'
@@ -144,6 +145,8 @@ complete -c rt -n "__fish_rt_using_subcommand list" -s f -l format -d 'How to pr
 json\t''"
 complete -c rt -n "__fish_rt_using_subcommand list" -s q -l quiet -d 'Print names only'
 complete -c rt -n "__fish_rt_using_subcommand list" -s h -l help -d 'Print help'
+complete -c rt -n "__fish_rt_using_subcommand gc" -l dry-run -d 'Only say what would be removed'
+complete -c rt -n "__fish_rt_using_subcommand gc" -s h -l help -d 'Print help'
 complete -c rt -n "__fish_rt_using_subcommand spec" -s b -l bundle -d 'The bundle, a directory with config.json [default: .]' -r -f -a "(__fish_complete_directories)"
 complete -c rt -n "__fish_rt_using_subcommand spec" -l seccomp -d 'Include the default seccomp profile, or none [default: none]' -r -f -a "default\t''
 none\t''"

@@ -48,16 +48,19 @@ pub fn find_things(before: &Before, scratch: &Path, state: &Path, cgroup: &Path)
     found
 }
 
+/// Kills a process that the test has to answer for, and waits for its end.
+pub fn end(pid: i32) {
+    let pidfd = sys::pidfd_open(pid);
+    let _ = sys::kill(pid, libc::SIGKILL);
+    if let Ok(pidfd) = pidfd {
+        let _ = sys::poll(&[&pidfd], Instant::now() + time_limit());
+    }
+}
+
 /// Ends and removes all of it. Mounts go with the thread's namespace.
 pub fn clean(before: &Before, cgroup: &Path) {
     let _ = fs::write(cgroup.join("cgroup.kill"), "1");
-    for pid in processes(before) {
-        let pidfd = sys::pidfd_open(pid);
-        let _ = sys::kill(pid, libc::SIGKILL);
-        if let Ok(pidfd) = pidfd {
-            let _ = sys::poll(&[&pidfd], Instant::now() + time_limit());
-        }
-    }
+    processes(before).into_iter().for_each(end);
     // Deepest first.
     for dir in below(cgroup).iter().rev() {
         remove_cgroup(dir);

@@ -13,7 +13,7 @@ use nix::unistd::{Uid, UnlinkatFlags, fchownat, unlinkat};
 use super::cgroup::{Cgroup, Made, Record};
 use super::devices::Program;
 use super::remove::remove_parents;
-use super::{CgroupPlan, Hierarchy, Manager, Missing, Write, controllers, files, scope};
+use super::{CgroupPlan, Hierarchy, Manager, Mark, Missing, Write, controllers, files, scope};
 use crate::sys::bpf;
 
 /// What `bpftool prog` shows, and by which an update finds the program again.
@@ -23,7 +23,7 @@ pub(super) const PROGRAM_NAME: &str = "rt_devices";
 const ATTEMPTS: usize = 16;
 
 impl Cgroup {
-    /// Makes the cgroup with all missing parents, enables controllers, writes the limits, hands it to its owner and puts
+    /// Makes the cgroup with all missing parents, marks them, enables controllers, writes the limits, hands it to its owner and puts
     /// the device program on it. On failure exactly what was made is removed.
     ///
     /// `None` when the plan's manager is disabled, or when the caller may not make cgroups, nothing needs one, and
@@ -32,6 +32,7 @@ impl Cgroup {
     pub fn create(
         hierarchy: &Hierarchy,
         plan: &CgroupPlan,
+        mark: &Mark,
         tolerate_denied: impl Fn() -> bool,
     ) -> Result<Option<Cgroup>> {
         if plan.manager == Manager::Disabled {
@@ -54,6 +55,7 @@ impl Cgroup {
                 bail!("cannot open cgroup {}: {}", hierarchy.mount.join(&plan.path).display(), errno.desc());
             }
         };
+        mark.put(&cgroup);
         if let Err(error) = furnish(&mut cgroup, hierarchy, plan) {
             cgroup.detach_program();
             remove_parents(&cgroup.record.made);

@@ -14,6 +14,7 @@ pub mod events;
 pub mod files;
 mod freezer;
 mod hierarchy;
+mod mark;
 pub mod merge;
 pub mod oom;
 mod plan;
@@ -29,6 +30,7 @@ use serde::{Deserialize, Serialize};
 
 pub use cgroup::{Cgroup, Record};
 pub use hierarchy::Hierarchy;
+pub use mark::{Mark, Marked, Removal};
 pub use oom::Oom;
 pub use plan::{CgroupPlan, Request, plan, without};
 pub use remove::describe;

@@ -133,6 +133,12 @@ pub enum ListFormat {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GcArgs {
+    /// Say what would go, and remove nothing.
+    pub dry_run: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListArgs {
     pub format: ListFormat,
     pub quiet: bool,
@@ -273,6 +279,12 @@ impl StatsArgs {
 impl DeleteArgs {
     pub(super) fn from_found(f: &mut Found) -> DeleteArgs {
         DeleteArgs { id: id(f), force: f.switch("force") }
+    }
+}
+
+impl GcArgs {
+    pub(super) fn from_found(f: &mut Found) -> GcArgs {
+        GcArgs { dry_run: f.switch("dry-run") }
     }
 }
 

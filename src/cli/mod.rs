@@ -16,8 +16,8 @@ mod usage;
 mod values;
 
 pub use args::{
-    CheckArgs, CreateArgs, DeleteArgs, EventsArgs, ExecArgs, IdArgs, KillArgs, ListArgs, ListFormat, PsArgs, RunArgs,
-    SpecArgs, StatsArgs, StatsFormat, UpdateArgs,
+    CheckArgs, CreateArgs, DeleteArgs, EventsArgs, ExecArgs, GcArgs, IdArgs, KillArgs, ListArgs, ListFormat, PsArgs,
+    RunArgs, SpecArgs, StatsArgs, StatsFormat, UpdateArgs,
 };
 pub use global::{CgroupManager, Global, LogFormat, LogLevel, Rootless};
 pub use normalise::normalise;
@@ -53,6 +53,7 @@ pub enum Command {
     Stats(StatsArgs),
     Delete(DeleteArgs),
     List(ListArgs),
+    Gc(GcArgs),
     Spec(SpecArgs),
     Check(CheckArgs),
     Features,
@@ -151,6 +152,7 @@ fn build(verb: &Verb, f: &mut Found) -> Result<Command, Usage> {
         }
         "delete" => Command::Delete(DeleteArgs::from_found(f)),
         "list" => Command::List(ListArgs::from_found(f)),
+        "gc" => Command::Gc(GcArgs::from_found(f)),
         "spec" => Command::Spec(SpecArgs::from_found(f)),
         "check" => Command::Check(CheckArgs::from_found(f)),
         "completion" => Command::Completion(match f.positional() {

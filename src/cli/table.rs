@@ -343,6 +343,13 @@ pub(super) const VERBS: &[Verb] = &[
         passes_rest: false,
     },
     Verb {
+        name: "gc",
+        about: "Clear what a killed rt, a reboot or a lost state directory left",
+        flags: &[&[flag("dry-run", Switch, "Only say what would be removed")], HELP],
+        positionals: &[],
+        passes_rest: false,
+    },
+    Verb {
         name: "spec",
         about: "Write a config.json to start from",
         flags: &[

@@ -138,7 +138,7 @@ fn furnish(
     }
     dir.write_config(&config.text)?;
     let cgroup = match planned {
-        Some((hierarchy, cgroup)) => Cgroup::create(hierarchy, cgroup, || app.rootless(host))?,
+        Some((hierarchy, cgroup)) => Cgroup::create(hierarchy, cgroup, &dir.mark()?, || app.rootless(host))?,
         None => None,
     };
     record.cgroup = cgroup.as_ref().map(Cgroup::record);

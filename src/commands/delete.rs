@@ -38,7 +38,7 @@ pub fn run(app: &App, args: &DeleteArgs) -> Result<u8> {
         _ if args.force => {}
         other => bail!("cannot delete container {} that is not stopped: {other}", args.id),
     }
-    let cgroup = destroy::open_cgroup(&record)?;
+    let cgroup = destroy::open_cgroup(&record, host.proc())?;
     destroy::kill_all(&record, init.as_ref().map(AsFd::as_fd), cgroup.as_ref())?;
     destroy::remove(&app.log, dir, &record, cgroup)?;
     Ok(0)

@@ -53,15 +53,20 @@ pub fn kill_cgroup(record: &Record, cgroup: Option<&Cgroup>) -> Result<bool> {
 }
 
 /// The container's cgroup, if rt recorded one and it still exists.
-pub fn open_cgroup(record: &Record) -> Result<Option<Cgroup>> {
-    match &record.cgroup {
-        Some(cgroup) => Cgroup::open(cgroup),
+pub fn open_cgroup(record: &Record, proc: BorrowedFd) -> Result<Option<Cgroup>> {
+    let found = match &record.cgroup {
+        Some(cgroup) => Cgroup::open(cgroup)?,
         None => match cgroups::Record::of_planned(&record.cgroup_planned) {
             // Its maker died between the first record and the last.
-            Some(cgroup) => Cgroup::open(&cgroup),
-            None => Ok(None),
+            Some(cgroup) => Cgroup::open(&cgroup)?,
+            None => None,
         },
+    };
+    // Paths and inodes of cgroups come again after a reboot.
+    if found.is_some() && !record.creator.is_of_this_boot(proc)? {
+        return Ok(None);
     }
+    Ok(found)
 }
 
 /// Removes all of a container whose init is dead: cgroup, directory, then the poststop hooks run.

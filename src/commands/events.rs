@@ -32,7 +32,8 @@ pub fn run(app: &App, args: &EventsArgs) -> Result<u8> {
     if let Status::Stopped | Status::Creating = dir.status(&record, host.proc())?.0 {
         bail!("container with id {} is not running", args.id);
     }
-    let cgroup = destroy::open_cgroup(&record)?.context("the container has no cgroup of its own that counts")?;
+    let cgroup =
+        destroy::open_cgroup(&record, host.proc())?.context("the container has no cgroup of its own that counts")?;
     if args.stats {
         print_stats(&args.id, &cgroup)?;
         return Ok(0);

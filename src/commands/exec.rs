@@ -49,7 +49,7 @@ pub fn run(app: &App, args: &ExecArgs) -> Result<u8> {
         init,
         namespaces: namespaces::plan(spec.linux.as_ref(), &mut Findings::default()),
         plan: &plan,
-        cgroup: destroy::open_cgroup(&record)?,
+        cgroup: destroy::open_cgroup(&record, host.proc())?,
         sub_cgroup: sub_cgroup(args)?,
         preserve_fds: preserved.count,
         outlets,

@@ -16,7 +16,7 @@ pub fn run(app: &App, args: &KillArgs) -> Result<u8> {
     let dir = app.root.open(&args.id)?;
     let record = dir.record()?;
     let (status, init) = dir.status(&record, host.proc())?;
-    let kill_cgroup = || destroy::kill_cgroup(&record, destroy::open_cgroup(&record)?.as_ref());
+    let kill_cgroup = || destroy::kill_cgroup(&record, destroy::open_cgroup(&record, host.proc())?.as_ref());
     let Some(init) = init.filter(|_| status != Status::Creating) else {
         // A stopped init may have left processes behind that only share its cgroup.
         if signal == libc::SIGKILL && !record.own_pids {

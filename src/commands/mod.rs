@@ -8,6 +8,7 @@ mod events;
 mod exec;
 mod features;
 mod foreground;
+mod gc;
 mod kill;
 mod list;
 mod pause;
@@ -124,6 +125,7 @@ pub fn run(app: &App, command: Command) -> Result<u8> {
         Command::Stats(args) => stats::run(app, &args),
         Command::Delete(args) => delete::run(app, &args),
         Command::List(args) => list::run(app, &args),
+        Command::Gc(args) => gc::run(app, &args).context("rt gc failed"),
         Command::Spec(args) => spec::run(&args),
         Command::Features => print(&features::text()),
         Command::Completion(shell) => print(shell.script()),

@@ -37,7 +37,7 @@ pub fn resume(app: &App, id: &str) -> Result<u8> {
 
 /// For the error of a command that a paused container cannot take: who holds it, if it is not its own cgroup.
 pub fn held_above(record: &Record) -> String {
-    let cgroup = destroy::open_cgroup(record).ok().flatten();
+    let cgroup = Host::probe().ok().and_then(|host| destroy::open_cgroup(record, host.proc()).ok().flatten());
     let above = cgroup.and_then(|cgroup| cgroup.frozen_above());
     above.map_or(String::new(), |above| format!(": cgroup {} above it is frozen", above.display()))
 }
@@ -48,5 +48,5 @@ fn cgroup_of(app: &App, id: &str, fits: impl Fn(Status) -> Result<()>) -> Result
     dir.lock()?;
     let record = dir.record()?;
     fits(dir.status(&record, host.proc())?.0)?;
-    destroy::open_cgroup(&record)?.context("the container has no cgroup of its own to be frozen")
+    destroy::open_cgroup(&record, host.proc())?.context("the container has no cgroup of its own to be frozen")
 }

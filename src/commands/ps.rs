@@ -13,11 +13,12 @@ pub fn run(app: &App, args: &PsArgs) -> Result<u8> {
     let dir = app.root.open(&args.id)?;
     let record = dir.record()?;
     // The cgroup of a container that has stopped may be gone, and its processes with it.
-    let cgroup = destroy::open_cgroup(&record)?;
+    let host = Host::probe()?;
+    let cgroup = destroy::open_cgroup(&record, host.proc())?;
     let pids = match &cgroup {
         Some(cgroup) => cgroup.procs().context("unable to get all container pids")?,
         None => {
-            let living = dir.status(&record, Host::probe()?.proc())?.1.is_some();
+            let living = dir.status(&record, host.proc())?.1.is_some();
             record.init.iter().filter(|_| living).map(|init| init.pid).collect()
         }
     };

@@ -82,7 +82,7 @@ fn wait_until_ready(readiness: Readiness, record: &Record) -> Result<()> {
 fn stop(record: &Record) -> Result<Option<Cgroup>> {
     let host = Host::probe()?;
     let init = record.living_init(host.proc())?;
-    let cgroup = destroy::open_cgroup(record)?;
+    let cgroup = destroy::open_cgroup(record, host.proc())?;
     destroy::kill_all(record, init.as_ref().map(AsFd::as_fd), cgroup.as_ref())?;
     Ok(cgroup)
 }

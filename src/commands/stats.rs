@@ -48,7 +48,7 @@ fn watched(app: &App, args: &StatsArgs) -> Result<Vec<Watched>> {
         if let Status::Stopped | Status::Creating = dir.status(&record, host.proc())?.0 {
             bail!("container with id {id} is not running");
         }
-        let cgroup = destroy::open_cgroup(&record)?;
+        let cgroup = destroy::open_cgroup(&record, host.proc())?;
         let cgroup = cgroup.with_context(|| format!("container {id} has no cgroup of its own that counts"))?;
         let life = Events::open(cgroup.as_fd()).with_context(|| format!("container {id}"))?;
         Ok(Watched { id: id.to_owned(), cgroup, life, last: None })

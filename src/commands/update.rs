@@ -1,7 +1,7 @@
 //! `update`: other limits for a container that exists.
 
 use super::{App, destroy};
-use crate::cgroups::{Hierarchy, UpdateRequest, merge, plan_update, resctrl};
+use crate::cgroups::{Hierarchy, UpdatePlan, UpdateRequest, merge, plan_update, resctrl};
 use crate::cli::UpdateArgs;
 use crate::host::Host;
 use crate::spec::Findings;
@@ -49,7 +49,7 @@ pub fn run(app: &App, args: &UpdateArgs) -> Result<u8> {
     // Before anything is changed: a disk that is full leaves all as it was.
     dir.stage_config(&config.to_string())?;
     let undo_schemata = change_schemata(&record, &schemata).inspect_err(|_| dir.drop_staged())?;
-    let changed = if plan.is_empty() { Ok(()) } else { change_cgroup(app, &dir, &mut record, &plan) };
+    let changed = if plan.is_empty() { Ok(()) } else { change_cgroup(app, &host, &dir, &mut record, &plan) };
     changed.and_then(|()| dir.replace_config()).inspect_err(|_| {
         dir.drop_staged();
         if let (Some(text), Some(rdt)) = (undo_schemata, &record.rdt) {
@@ -59,8 +59,8 @@ pub fn run(app: &App, args: &UpdateArgs) -> Result<u8> {
     Ok(0)
 }
 
-fn change_cgroup(app: &App, dir: &Directory, record: &mut Record, plan: &crate::cgroups::UpdatePlan) -> Result<()> {
-    let cgroup = destroy::open_cgroup(record)?;
+fn change_cgroup(app: &App, host: &Host, dir: &Directory, record: &mut Record, plan: &UpdatePlan) -> Result<()> {
+    let cgroup = destroy::open_cgroup(record, host.proc())?;
     let mut cgroup = cgroup.context("linux.resources: the container has no cgroup of its own that could be limited")?;
     let updated = cgroup.update(&Hierarchy::detect()?, plan)?;
     if updated.record {

@@ -1,7 +1,7 @@
 //! Finding, locking, reading and writing container directories.
 
 use super::{Record, Status};
-use crate::cgroups::Record as Cgroup;
+use crate::cgroups::{Mark, Record as Cgroup};
 use crate::fault::{During, Fault, words};
 use crate::launch::rendezvous;
 use anyhow::{Context, Result, bail};
@@ -173,11 +173,21 @@ impl Directory {
         }
     }
 
+    /// Locks it unless another command has; returns whether it did.
+    pub fn try_lock(&self) -> Result<bool, Fault> {
+        crate::sys::fs::try_lock(&self.fd).during(STAGE, || format!("cannot lock {}", self.path.display()))
+    }
+
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
 
-    fn is_removed(&self) -> bool {
+    /// What goes onto the container's cgroup.
+    pub fn mark(&self) -> Result<Mark, Fault> {
+        Mark::new(self.fd(), &self.path).during(STAGE, || format!("cannot examine {}", self.path.display()))
+    }
+
+    pub fn is_removed(&self) -> bool {
         nix::sys::stat::fstat(&self.fd).is_ok_and(|stat| stat.st_nlink == 0)
     }
 

@@ -45,6 +45,11 @@ impl Identity {
         self.find(proc).during("state", || format!("cannot ask whether process {} lives", self.pid))
     }
 
+    /// False where the host has been booted since: what else was recorded then may mean something else by now.
+    pub fn is_of_this_boot(&self, proc: BorrowedFd) -> Result<bool, Fault> {
+        Ok(boot_id(proc).during("state", || "cannot tell which boot this is".to_owned())? == self.boot)
+    }
+
     fn find(&self, proc: BorrowedFd) -> nix::Result<Option<OwnedFd>> {
         let pid = Pid::from_raw(self.pid);
         let pidfd = match pidfd_open(pid) {

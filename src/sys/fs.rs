@@ -87,10 +87,24 @@ pub fn filesystem_magic(fd: impl AsFd) -> nix::Result<i64> {
 /// Gives a directory, which may be open with `O_PATH`, the SELinux context `label`: open(2) and fsetxattr(2).
 pub fn set_label(dir: impl AsFd, label: &std::ffi::CStr) -> nix::Result<()> {
     let dir = nix::fcntl::openat(dir, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
-    let (name, text) = (c"security.selinux", label.to_bytes());
+    set_attribute(dir, c"security.selinux", label.to_bytes())
+}
+
+/// Sets an extended attribute: fsetxattr(2).
+pub fn set_attribute(file: impl AsFd, name: &std::ffi::CStr, value: &[u8]) -> nix::Result<()> {
+    let file = file.as_fd().as_raw_fd();
     // SAFETY: the name is terminated; pointer and length are of one slice.
-    let ret = unsafe { libc::fsetxattr(dir.as_raw_fd(), name.as_ptr(), text.as_ptr().cast(), text.len(), 0) };
+    let ret = unsafe { libc::fsetxattr(file, name.as_ptr(), value.as_ptr().cast(), value.len(), 0) };
     nix::errno::Errno::result(ret).map(drop)
+}
+
+/// An extended attribute's value; ERANGE where `into` is too short for it: fgetxattr(2).
+pub fn attribute<'a>(file: impl AsFd, name: &std::ffi::CStr, into: &'a mut [u8]) -> nix::Result<&'a [u8]> {
+    let file = file.as_fd().as_raw_fd();
+    // SAFETY: the name is terminated; pointer and length are of one slice.
+    let n = unsafe { libc::fgetxattr(file, name.as_ptr(), into.as_mut_ptr().cast(), into.len()) };
+    let n = nix::errno::Errno::result(n)?;
+    Ok(&into[..n as usize])
 }
 
 /// flock(2), exclusively, waiting at most `seconds`. Returns whether the lock was had.
@@ -98,12 +112,8 @@ pub fn set_label(dir: impl AsFd, label: &std::ffi::CStr) -> nix::Result<()> {
 /// No fd tells when a lock becomes free, so an alarm ends the wait; its handler does nothing but interrupt.
 pub fn lock(file: impl AsFd, seconds: u32) -> nix::Result<bool> {
     use nix::errno::Errno;
-    let raw = file.as_fd().as_raw_fd();
-    // SAFETY: no pointers.
-    let flock = |how| Errno::result(unsafe { libc::flock(raw, how) });
-    match flock(libc::LOCK_EX | libc::LOCK_NB) {
-        Err(Errno::EWOULDBLOCK) => {}
-        result => return result.map(|_| true),
+    if try_lock(&file)? {
+        return Ok(true);
     }
     extern "C" fn wake(_: i32) {}
     // A foreground `run` has all signals blocked by now.
@@ -117,14 +127,27 @@ pub fn lock(file: impl AsFd, seconds: u32) -> nix::Result<bool> {
         libc::sigaction(libc::SIGALRM, &action, std::ptr::null_mut());
         libc::alarm(seconds);
     }
-    let result = flock(libc::LOCK_EX);
+    let result = flock(&file, libc::LOCK_EX);
     // SAFETY: no pointers.
     unsafe { libc::alarm(0) };
     before.thread_set_mask()?;
     match result {
         Err(Errno::EINTR) => Ok(false),
-        result => result.map(|_| true),
+        result => result.map(|()| true),
     }
+}
+
+/// flock(2), exclusively, without waiting. Returns whether the lock was had.
+pub fn try_lock(file: impl AsFd) -> nix::Result<bool> {
+    match flock(file, libc::LOCK_EX | libc::LOCK_NB) {
+        Err(nix::errno::Errno::EWOULDBLOCK) => Ok(false),
+        result => result.map(|()| true),
+    }
+}
+
+fn flock(file: impl AsFd, how: i32) -> nix::Result<()> {
+    // SAFETY: no pointers.
+    nix::errno::Errno::result(unsafe { libc::flock(file.as_fd().as_raw_fd(), how) }).map(drop)
 }
 
 /// The flags of a descriptor by its number, which need not be open: fcntl(2) `F_GETFD`.
