@@ -331,6 +331,12 @@ const OTHERS: &[(&str, ShowsItsEffect)] = &[
         let bundle = sandbox.bundle("c").mount("/mnt", "none", text(&source), &["bind"]);
         assert_eq!(bundle.args(["cat", "/mnt/file"]).run().ok().stdout(), "content");
     }),
+    ("copy-symlink", |sandbox| {
+        let link = sandbox.dir().join("a-link");
+        std::os::unix::fs::symlink("/nowhere/yet", &link).expect("a link");
+        let bundle = sandbox.bundle("c").mount("/new/link", "none", text(&link), &["bind", "copy-symlink"]);
+        assert_eq!(bundle.args(["readlink", "/new/link"]).run().ok().stdout(), "/nowhere/yet\n");
+    }),
     ("rbind", |sandbox| {
         let source = tree(sandbox);
         let _below = HostMount::tmpfs(&source.join("sub"), 0, "");

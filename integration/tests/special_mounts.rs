@@ -50,6 +50,31 @@ fn tmpcopyup_copies_everything_as_it_was() {
 }
 
 #[test]
+fn a_link_is_copied_for_who_asks() {
+    both(|sandbox| {
+        let link = sandbox.dir().join("link");
+        symlink("../etc/passwd", &link).expect("a link");
+        let source = link.to_str().expect("UTF-8");
+        let copied = |id: &str| sandbox.bundle(id).mount("/etc/link", "none", source, &["rbind", "ro", "copy-symlink"]);
+        assert_eq!(copied("c").args(["readlink", "/etc/link"]).run().ok().stdout(), "../etc/passwd\n");
+        assert_eq!(copied("b").plant_link("/etc/link", "../etc/passwd").args(["true"]).run().ok().stdout(), "");
+        copied("d").plant_link("/etc/link", "/other").run().fails_with("mounts[7] /etc/link: cannot make the link");
+        // It is made inside, wherever the way to it leads.
+        let outside = sandbox.dir().join("outside");
+        fs::create_dir(&outside).expect("a directory");
+        let way = copied("e").plant_link("/way", outside.to_str().expect("UTF-8"));
+        let way = way.mount("/way/link", "none", source, &["bind", "copy-symlink"]);
+        assert_eq!(way.args(["readlink", "/way/link"]).run().ok().stdout(), "../etc/passwd\n");
+        assert!(!outside.join("link").is_symlink());
+        // What is no link is bound.
+        let bound = sandbox.bundle("f").mount("/mnt", "none", "/etc", &["bind", "copy-symlink"]);
+        assert!(bound.args(["mounts", "/mnt"]).run().ok().stdout().contains(" /mnt "));
+        let fresh = sandbox.bundle("g").mount("/mnt", "tmpfs", "tmpfs", &["copy-symlink"]);
+        fresh.run().fails_with("mounts[7] /mnt: copy-symlink is for bind mounts");
+    });
+}
+
+#[test]
 fn a_mount_over_the_root_is_the_root() {
     both(|sandbox| {
         let other = sandbox.bundle("other").plant("/etc/other", "other").rootfs();

@@ -15,6 +15,7 @@ pub mod options;
 mod plan;
 mod resolve;
 mod source;
+mod symlink;
 mod underneath;
 
 pub use build::{Enter, Rootfs};

@@ -5,6 +5,7 @@ use super::options::Options;
 use super::plan::{MountPlan, Source};
 use super::resolve::{Kind, find, find_below, make_missing};
 use super::source::{clone_tree, open_source};
+use super::symlink;
 use crate::cgroups::Hierarchy;
 use crate::fault::{During, Fault};
 use crate::sys::fs::{PROC_SUPER_MAGIC, RESOLVE_IN_ROOT, RESOLVE_NO_SYMLINKS, filesystem_magic, openat2, set_label};
@@ -29,6 +30,9 @@ pub fn mount(plan: &MountPlan, source: Option<OwnedFd>, root: BorrowedFd, cgroup
         opened => opened,
     };
     let (tree, target) = match (&plan.source, source) {
+        (Source::Bind { .. }, Some(link)) if plan.options.copy_symlink && symlink::is_link(&link) => {
+            return symlink::copy(plan, &link, root).map(|()| link);
+        }
         (Source::Bind { .. }, Some(tree)) => {
             let stat = fstat(&tree).during(STAGE, || format!("{}: cannot read its source", plan.name()))?;
             let kind = if is(&stat, SFlag::S_IFDIR) { Kind::Directory } else { Kind::File };

@@ -1,4 +1,4 @@
-//! The mount option table: every word of config.md "Linux mount options", and what it does.
+//! The mount option table: every word of config.md "Linux mount options", and one of crun's, and what it does.
 
 use crate::sys::mount::*;
 
@@ -26,6 +26,7 @@ pub enum Effect {
     },
     Remount,
     TmpCopyUp,
+    CopySymlink,
     IdMap {
         recursive: bool,
     },
@@ -74,6 +75,7 @@ pub const TABLE: &[(&str, Effect)] = &[
     ("async", Effect::Super),
     ("atime", atime(0)),
     ("bind", Effect::Bind { recursive: false }),
+    ("copy-symlink", Effect::CopySymlink),
     ("defaults", Effect::Nothing),
     ("dev", clear(MOUNT_ATTR_NODEV)),
     ("diratime", clear(MOUNT_ATTR_NODIRATIME)),
@@ -147,6 +149,7 @@ pub struct Options {
     pub bind: Option<bool>,
     pub remount: bool,
     pub copy_up: bool,
+    pub copy_symlink: bool,
     /// `Some(recursive)` for an idmapped mount.
     pub id_map: Option<bool>,
     /// What is the filesystem's own: key and value.
@@ -176,6 +179,7 @@ impl Options {
             Effect::Bind { recursive } => self.bind = Some(recursive || self.bind == Some(true)),
             Effect::Remount => self.remount = true,
             Effect::TmpCopyUp => self.copy_up = true,
+            Effect::CopySymlink => self.copy_symlink = true,
             Effect::IdMap { recursive } => self.id_map = Some(recursive),
             Effect::Nothing => {}
         }

@@ -247,6 +247,9 @@ fn plan_mount(index: usize, mount: &Mount, around: &Around) -> Result<MountPlan>
     if options.copy_up && kind != "tmpfs" {
         bail!("{}: tmpcopyup works on tmpfs only, not on {kind:?}", name());
     }
+    if options.copy_symlink && (options.bind.is_none() || id_map.is_some()) {
+        bail!("{}: copy-symlink is for bind mounts that are not idmapped", name());
+    }
     // Devices and mount points still have to be made in a tmpfs that ends up read-only.
     let late = options.attr.set & MOUNT_ATTR_RDONLY != 0 && kind == "tmpfs" && matches!(source, Source::Fresh { .. });
     let label = label::plan(around.label, &source);

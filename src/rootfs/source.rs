@@ -2,6 +2,7 @@
 
 use super::mount::STAGE;
 use super::plan::{MountPlan, RootPlan, Source};
+use super::symlink;
 use crate::fault::{Fault, words};
 use crate::host::mount_table;
 use crate::sys::fs::{mount_id, open};
@@ -65,9 +66,14 @@ fn wants_shared(plan: &MountPlan) -> bool {
     plan.options.propagation.iter().any(|(flag, _)| *flag == libc::MS_SHARED)
 }
 
-/// The source tree of a bind mount, or why there is none.
+/// The source tree of a bind mount, or the link to be copied; or why there is none.
 pub fn open_source(plan: &MountPlan) -> Result<Option<OwnedFd>, Fault> {
     let Source::Bind { path, recursive } = &plan.source else { return Ok(None) };
+    if plan.options.copy_symlink
+        && let Some(link) = symlink::find(path)
+    {
+        return Ok(Some(link));
+    }
     match clone_tree(path, *recursive, wants_shared(plan)) {
         Ok(tree) => Ok(Some(tree)),
         Err(errno) => Err(source_fault(plan, path, errno)),
