@@ -33,7 +33,7 @@ TEST_THREADS ?= $(shell nproc)
 export VM_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rt-vm
 export MAKE TEST_THREADS
 
-.PHONY: help demo build test test-native test-attacks test-vm test-faults test-engines test-engines-native lint bench validation man completions install uninstall clean linker busybox strace protoc
+.PHONY: help demo build test test-native test-attacks test-vm test-faults test-engines test-engines-native lint bench validation man completions install uninstall clean linker busybox observers protoc
 
 help:
 	@echo 'make demo       build rt and run a container that says what it sees'
@@ -43,7 +43,7 @@ help:
 	@echo 'make test-attacks  published attacks on container runtimes alone (as root)'
 	@echo 'make test-vm    those in virtual machines with every cgroup controller alone (as root)'
 	@echo 'make test-faults  kill rt, and fail it, at every system call of every command (as root)'
-	@echo 'make test-engines  Docker, Podman and the others with rt and with runc, side by side (as root)'
+	@echo 'make test-engines  Docker, Podman and the others with rt and with runc, side by side (as root; ENGINES=docker)'
 	@echo 'make test-engines-native  those that are installed here, without what needs such a machine (as root)'
 	@echo 'make lint       formatting and clippy'
 	@echo 'make bench      time rt and the runtimes installed beside it (as root; ROUNDS=N)'
@@ -78,29 +78,31 @@ linker:
 busybox:
 	@command -v busybox >/dev/null || [ -x bundles/rootfs/bin/busybox ] || $(call apt,busybox-static,busybox)
 
-# The tests that count system calls are skipped without it.
-strace:
-	@command -v strace >/dev/null || [ "$$(id -u)" != 0 ] || ($(call apt,strace,strace)) || true
+# The tests that count system calls, and one of a user's network, are skipped without them.
+observers:
+	@for tool in strace slirp4netns; do \
+		command -v $$tool >/dev/null || [ "$$(id -u)" != 0 ] || ($(call apt,$$tool,$$tool)) || true; \
+	done
 
 # $(call apt,PACKAGES,WHAT FOR)
 apt = { \
 	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
-		echo '$(2) is missing: install $(1) (apt-get install $(1))' >&2; exit 1; \
+		echo "$(2) is missing: install $(1) (apt-get install $(1))" >&2; exit 1; \
 	fi; \
-	echo 'installing $(1)'; \
+	echo "installing $(1)"; \
 	export DEBIAN_FRONTEND=noninteractive; \
 	apt-get install -qq -y --no-install-recommends $(1) >/dev/null 2>&1 || \
 		{ apt-get update -qq && apt-get install -qq -y --no-install-recommends $(1) >/dev/null; }; }
 
 # The tests run a development build: the same code, quicker to build, its checks on. First on this machine, then in
 # virtual ones: a stock kernel that has every controller in cgroup v2, nsdelegate and a shared /.
-test: linker strace
+test: linker observers
 	@integration/run-tests $(TRIPLE) native vm
 
-test-native: linker strace
+test-native: linker observers
 	@integration/run-tests $(TRIPLE) native
 
-test-vm: linker strace
+test-vm: linker observers
 	@integration/run-tests $(TRIPLE) vm
 
 # SIGKILL and an error at every system call of each command, as root and as a user.
@@ -110,7 +112,7 @@ test-faults: linker
 
 # Real engines, in virtual machines that have them: each operation on rt and on runc, and where they differ.
 test-engines: linker protoc
-	@integration/run-engines $(TRIPLE)
+	@ENGINES='$(ENGINES)' integration/run-engines $(TRIPLE)
 
 test-engines-native: linker busybox
 	@integration/run-engines-native $(TRIPLE)

@@ -38,6 +38,15 @@ impl HostMount {
         HostMount(at.to_owned())
     }
 
+    /// A file or directory over another one, which must be there.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn bind(source: &Path, at: &Path) -> std::io::Result<HostMount> {
+        sys::mount(&source.to_string_lossy(), at, "", libc::MS_BIND, "")?;
+        Ok(HostMount(at.to_owned()))
+    }
+
     /// The propagation of this mount alone.
     #[must_use]
     pub fn propagation(self, flag: libc::c_ulong) -> HostMount {

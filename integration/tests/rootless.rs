@@ -1,7 +1,7 @@
 //! Ordinary users: what README says works, with and without helpers, nested, with a cgroup of their own; and what a host
 //! forbids is named.
 
-use rt_integration::{Bundle, Outcome, Sandbox, copy_program, rt_bin, skip};
+use rt_integration::{Bundle, HostMount, Outcome, Sandbox, copy_program, rt_bin, skip};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
@@ -257,6 +257,33 @@ fn with_a_cgroup_of_ones_own() {
     sandbox.rt(["resume", "c"]).ok();
     bundle.delete_force().ok();
     fs::remove_dir(caller).and_then(|()| fs::remove_dir(given)).expect("empty cgroups");
+}
+
+/// The hook of bundles/rootless: the container reaches a listener on this host's loopback by the address that slirp4netns
+/// has for it.
+#[test]
+fn a_network_by_slirp4netns() {
+    if !Path::new("/usr/bin/slirp4netns").exists() {
+        skip!("slirp4netns is not installed");
+    }
+    let sandbox = user!();
+    // The device is the same on every host, but not everywhere it is for all.
+    let tun = sandbox.scratch().join("tun");
+    let made = Command::new("mknod").args(["-m", "666"]).arg(&tun).args(["c", "10", "200"]).status().expect("mknod(1)");
+    assert!(made.success());
+    let Ok(_tun) = HostMount::bind(&tun, Path::new("/dev/net/tun")) else { skip!("no /dev/net/tun") };
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let port = listener.local_addr().expect("its address").port();
+    let bundle = container(&sandbox, "c").namespace("network", None);
+    let hook = json!({ "path": sandbox.dir().join("hook") });
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../bundles/rootless/slirp4netns");
+    copy_program(&script, &sandbox.dir().join("hook")).expect("the hook");
+    let bundle = bundle.set("/hooks/createRuntime/-", hook.clone()).set("/hooks/poststop/-", hook);
+    let steps = format!("seq addresses -- connect tcp:10.0.2.2:{port}");
+    let out = bundle.args(steps.split(' ')).run().ok();
+    let lines = out.lines();
+    assert!(lines.contains(&"tap0 10.0.2.100/24".to_owned()), "{}", out.report());
+    assert_eq!(lines.last().map(String::as_str), Some("ok"), "{}", out.report());
 }
 
 #[test]

@@ -169,7 +169,7 @@ fn name_and_tune(inherited: &Inherited) -> Result<(), Fault> {
 }
 
 fn make_rootfs(inherited: &Inherited, sources: Option<Sources>, place: OwnedFd) -> Result<Option<Slave>, Fault> {
-    let Inherited { plan, channel, .. } = inherited;
+    let plan = inherited.plan;
     let sources = match sources {
         Some(sources) => sources,
         None => open_sources(&plan.root)?,
@@ -180,13 +180,28 @@ fn make_rootfs(inherited: &Inherited, sources: Option<Sources>, place: OwnedFd) 
     let terminal = make_terminal(inherited, &rootfs)?;
     rootfs.close_late()?;
     if plan.hooks.before_pivot() {
-        let lost = channel.report(&Up::RunHooks).is_err() || !channel.wait_for(Down::HooksDone);
-        if lost {
-            exit_now(1);
-        }
+        wait_for_hooks(inherited)?;
     }
     rootfs.enter(plan.enter, plan.process.as_ref().map(|process| process.cwd.as_path()))?;
     Ok(terminal)
+}
+
+/// An ordinary user's hooks reach our namespaces by /proc/PID/ns (slirp4netns(1) does) only while he may look into us. In
+/// user and pid namespaces that are new nobody else may, and few can see us at all.
+fn wait_for_hooks(inherited: &Inherited) -> Result<(), Fault> {
+    let Inherited { plan, channel, .. } = inherited;
+    let alone = plan.namespaces.makes(namespaces::USER) && plan.namespaces.makes(namespaces::PID);
+    let what = || "cannot change who may look into it".to_owned();
+    if alone {
+        process::set_dumpable(true).during("process", what)?;
+    }
+    if channel.report(&Up::RunHooks).is_err() || !channel.wait_for(Down::HooksDone) {
+        exit_now(1);
+    }
+    if alone {
+        process::set_dumpable(false).during("process", what)?;
+    }
+    Ok(())
 }
 
 /// The process's terminal, of the devpts that is mounted by now; its master goes to the parent.
