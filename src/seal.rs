@@ -1,19 +1,20 @@
 //! Running from a copy of rt that no container can reach back into (CVE-2019-5736).
 //!
 //! A process that enters a container is visible there as /proc/PID/exe, and through it the host's binary could be
-//! opened for writing. So rt re-executes itself once from a detached, read-only clone of its own mount. The fd is
-//! closed by that execve: no one can then reach the mount to clear its flag. Cost: one exec and three system calls,
-//! where a copy in memory costs a copy of the whole binary.
+//! opened for writing. So rt runs from a detached, read-only clone of its own mount, whose descriptor is closed: no one
+//! can then reach the mount to clear its flag. Who may maps its image from there (`sys::image`), for the price of nine
+//! system calls; else rt re-executes itself from there. A copy in memory would cost a copy of the whole binary.
 
 use crate::fault::{During, Fault};
 use crate::sys::exec::{Strings, execve_fd};
+use crate::sys::image;
 use crate::sys::mount::*;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::ffi::CStr;
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 
 const STAGE: &str = "seal";
@@ -30,7 +31,7 @@ pub fn is_needed<'a>(mut arguments: impl Iterator<Item = &'a CStr>) -> bool {
     arguments.any(|word| COMMANDS.contains(&word.to_bytes()))
 }
 
-/// Makes sure that this process runs from a sealed copy; re-executes it where it does not.
+/// Makes sure that this process runs from a sealed copy: moves it there, or re-executes it.
 pub fn ensure(arguments: &Strings) -> Result<(), Fault> {
     let mut start = [0; 16];
     let shown = crate::sys::fs::link_start(SELF_C, &mut start).during(STAGE, || format!("cannot read {SELF}"))?;
@@ -40,12 +41,19 @@ pub fn ensure(arguments: &Strings) -> Result<(), Fault> {
         return crate::sys::process::set_name(NAME).during(STAGE, || "cannot set the process's name".to_owned());
     }
     let copy = match clone_of_own_mount() {
-        Ok(copy) => copy,
+        Ok(clone) if move_to(&clone, arguments).is_ok() => return Ok(()),
+        Ok(clone) => clone,
         Err(_) if nobody_inside_could_write() => return Ok(()),
         Err(_) => memfd_copy().during(STAGE, || "cannot copy rt into memory".to_owned())?,
     };
     let errno = execve_fd(copy.as_fd(), arguments, &Strings::environment());
     Err(errno).during(STAGE, || "cannot execute the sealed copy of rt".to_owned())
+}
+
+/// An execve less, and the second start after it.
+fn move_to(clone: &OwnedFd, arguments: &Strings) -> nix::Result<()> {
+    let file = crate::sys::fs::open(format!("/proc/self/fd/{}", clone.as_raw_fd()).as_str(), OFlag::O_RDONLY)?;
+    image::move_to(file.as_fd(), arguments)
 }
 
 fn clone_of_own_mount() -> nix::Result<OwnedFd> {

@@ -2,6 +2,7 @@
 
 use nix::errno::Errno;
 use std::ffi::{CStr, CString};
+use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// A NULL-terminated array of C strings, made before the calls that must not allocate.
@@ -39,12 +40,35 @@ impl<'a> Strings<'a> {
         unsafe { Strings::given(environ) }
     }
 
+    /// Where the kernel has put the program's arguments, if these are they, its environment, and before both the pointers to
+    /// them (the comment above `create_elf_tables` in fs/binfmt_elf.c draws it).
+    pub fn on_the_stack(&self) -> OnTheStack {
+        let arguments = self.as_ptr();
+        // SAFETY: AT_EXECFN is the name that the program was started by, right behind the environment; both lists end in
+        // NULL, and one follows the other.
+        unsafe {
+            let end = libc::getauxval(libc::AT_EXECFN);
+            let count = (0..).take_while(|i| !(*arguments.add(*i)).is_null()).count();
+            let or_end = |pointer: *const libc::c_char| if pointer.is_null() { end } else { pointer as u64 };
+            let (first, next) = (or_end(*arguments), or_end(*arguments.add(count + 1)));
+            let start = arguments as u64 - size_of::<usize>() as u64;
+            OnTheStack { start, arguments: first..next, environment: next..end }
+        }
+    }
+
     fn as_ptr(&self) -> *const *const libc::c_char {
         match &self.pointers {
             Pointers::Own(pointers) => pointers.as_ptr(),
             Pointers::Given(pointers) => *pointers,
         }
     }
+}
+
+/// What [`Strings::on_the_stack`] finds: addresses.
+pub struct OnTheStack {
+    pub start: u64,
+    pub arguments: Range<u64>,
+    pub environment: Range<u64>,
 }
 
 /// execve(2). Returns only on failure; makes no other system call.

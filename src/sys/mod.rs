@@ -9,6 +9,7 @@ pub mod bpf;
 pub mod clone;
 pub mod exec;
 pub mod fs;
+pub mod image;
 pub mod mount;
 pub mod net;
 pub mod process;
