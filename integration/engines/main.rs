@@ -11,6 +11,7 @@ mod compare;
 mod containerd;
 mod cri;
 mod docker;
+mod known;
 mod outcome;
 mod podman;
 

@@ -1,6 +1,7 @@
 //! Podman with conmon: as root, where systemd makes the cgroups, and as an ordinary user.
 
-use crate::compare::{Engine, Known, Operation, any, full, native};
+use crate::compare::{Engine, Operation, any, full};
+use crate::known::{Known, weight};
 
 pub const ENGINE: Engine =
     Engine { name: "podman", start: START, stop: STOP, prelude: PRELUDE, operations: OPERATIONS, known: KNOWN };
@@ -20,13 +21,10 @@ const STOP: &str = concat!(include_str!("podman/settings.sh"), "podman rm -fa -t
 const PRELUDE: &str = concat!(include_str!("podman/settings.sh"), include_str!("podman/prelude.sh"));
 
 const OPERATIONS: &[Operation] = &[
-    native("info", 0, r#"podman info -f '{{.Host.OCIRuntime.Name}} {{.Host.CgroupsVersion}}'"#),
+    any("info", 0, r#"podman info -f '{{.Host.OCIRuntime.Name}} {{.Host.CgroupsVersion}}'"#),
     any("run: output, input", 0, r#"echo typed | run -i base sh -c 'cat; echo err >&2'"#),
-    native("run: exit code", 3, r#"run base sh -c 'exit 3'"#),
     any("run: no such program", 127, r#"words 'executable file.* not found in $PATH' run base missing"#),
-    native("run: no such path", 127, r#"words 'no such file or directory' run base /bin/missing"#),
-    native("run: a folder as program", 126, r#"words 'permission denied' run base /etc"#),
-    native("run: a file that is no program", 126, r#"words 'permission denied' run base /etc/passwd"#),
+    any("run: a folder as program", 126, r#"words 'permission denied' run base /etc"#),
     any(
         "run: killed, stopped",
         0,
@@ -35,7 +33,7 @@ const OPERATIONS: &[Operation] = &[
     ),
     any("run -it", 0, r#"terminal "podman run --rm -it --network none base sh -c 'tty; $SIZE'""#),
     any("exec: output", 0, r#"shared; podman exec shared sh -c 'echo out; echo err >&2; cat /proc/1/comm'"#),
-    native("exec: exit code", 7, r#"shared; podman exec shared sh -c 'exit 7'"#),
+    any("exec: exit code", 7, r#"shared; podman exec shared sh -c 'exit 7'"#),
     any(
         "exec: user, folder, environment",
         0,
@@ -46,14 +44,14 @@ const OPERATIONS: &[Operation] = &[
         127,
         r#"shared; words 'executable file.* not found in $PATH' podman exec shared missing"#,
     ),
-    native("exec: a folder as program", 126, r#"shared; words 'permission denied' podman exec shared /etc"#),
+    any("exec: a folder as program", 126, r#"shared; words 'permission denied' podman exec shared /etc"#),
     any("exec -it", 5, r#"shared; terminal "podman exec -it shared sh -c 'tty; exit 5'""#),
     any(
         "exec: descriptors",
         0,
         r#"shared; echo kept >kept; podman exec --preserve-fds 1 shared cat /proc/self/fd/3 3<kept"#,
     ),
-    native("logs", 0, r#"shared; podman logs shared"#),
+    any("logs", 0, r#"shared; podman logs shared"#),
     any(
         "pause, unpause",
         0,
@@ -70,7 +68,7 @@ const OPERATIONS: &[Operation] = &[
         0,
         r#"shared; podman stats --no-stream --format '{{.Name}} {{.PIDs}} {{.MemUsage}}' shared | sed 's| [^ ]* /| of|'"#,
     ),
-    native(
+    any(
         "stop, start, rm -f",
         0,
         r#"shared; podman stop -t 60 shared; podman wait shared; podman start shared; podman exec shared echo on; podman rm -f -t 0 shared; rm shared"#,
@@ -83,29 +81,35 @@ const OPERATIONS: &[Operation] = &[
     full(
         "run: out of memory",
         0,
-        r#"detached greedy -m 16m --memory-swap 16m base tail /dev/zero; podman wait greedy; podman inspect -f '{{.State.OOMKilled}}' greedy"#,
+        r#"detached greedy -m 48m --memory-swap 48m base tail /dev/zero; podman wait greedy; podman inspect -f '{{.State.OOMKilled}}' greedy"#,
     ),
     any("run --cgroups=disabled", 0, r#"podman run --rm --cgroups disabled --network none base echo without"#),
-    native(
+    any(
         "run: security",
         0,
         r#"run --cap-drop ALL --cap-add CHOWN --security-opt no-new-privileges base grep -E 'Cap|NoNew|Seccomp:' /proc/self/status
         run --security-opt seccomp=unconfined --cap-add NET_ADMIN base grep -E 'Cap|Seccomp:' /proc/self/status"#,
     ),
-    native(
+    any(
+        "run --privileged",
+        0,
+        r#"run --privileged base sh -c 'grep -E "Cap|NoNew|Seccomp:" /proc/self/status; test -e /dev/fuse && echo device; grep -cE " (/proc|/sys)[^ ]* [^ ]* ro" /proc/mounts; true'"#,
+    ),
+    any(
+        "run: exit codes",
+        139,
+        r#"run base true; run base sh -c 'exit 3' || echo $?; run --init base sh -c 'kill -SEGV $$'"#,
+    ),
+    any("run: a working directory that cannot be", 126, r#"words 'not a directory' run -w /etc/passwd base true"#),
+    any(
         "run: what is mounted",
         0,
-        r#"run --read-only --tmpfs /t:size=64k base sh -c 'cut -d" " -f2- /proc/mounts | grep -vE "^/ |^/etc/|^/run/" | sed -E "s/,(size|nr_inodes|fsc|inode64)[^ ,]*//g"' | sort"#,
+        r#"mkdir -p w; echo text >w/f; run --read-only --tmpfs /t:size=64k --mount type=tmpfs,dst=/u --mount type=bind,src=$WORK/w,dst=/w,ro base sh -c 'cut -d" " -f2- /proc/mounts | grep -vE "^/ |^/etc/|^/run/" | sed -E "s/,(size|nr_inodes|fsc|inode64)[^ ,]*//g"; cat /w/f' | sort"#,
     ),
     any(
         "run: overlay volume",
         0,
         r#"mkdir -p v; echo text >v/f; run -v $WORK/v:/v:O base sh -c 'echo more >>/v/f; cat /v/f'; cat v/f"#,
-    ),
-    native(
-        "run: volumes",
-        0,
-        r#"mkdir -p w; echo text >w/f; run --mount type=tmpfs,dst=/t --mount type=bind,src=$WORK/w,dst=/w,ro base cat /w/f"#,
     ),
     full(
         "run: userns",
@@ -156,28 +160,73 @@ const ROOTLESS_OPERATIONS: &[Operation] = &[
     full("run --userns=keep-id", 0, r#"run --userns keep-id base sh -c 'id -u; touch /tmp/x; stat -c %u /tmp/x'"#),
     full("run --group-add keep-groups", 0, r#"run --group-add keep-groups base id -G"#),
     full("run --cgroups=disabled", 0, r#"podman run --rm --cgroups disabled --network none base echo without"#),
+    full("run -it", 0, r#"terminal "podman run --rm -it --network none base sh -c 'tty; $SIZE'""#),
+    full(
+        "run: exit codes",
+        139,
+        r#"run base false || echo $?; run base /etc || echo $?; run base missing || echo $?; run --init base sh -c 'kill -SEGV $$'"#,
+    ),
+    full(
+        "run --privileged",
+        0,
+        r#"run --privileged base sh -c 'grep -E "Cap|NoNew|Seccomp:" /proc/self/status; mount -t tmpfs none /tmp && echo mounted'"#,
+    ),
+    full(
+        "pod",
+        0,
+        r#"podman pod create --name pod --network none --share ipc,uts,pid >id; podman run -d --pod pod --name first base sleep 1000 >id
+        podman run --rm --pod pod base sh -c 'hostname; ps -o comm'; podman pod stop -t 0 pod; podman pod rm -f pod >id"#,
+    ),
+    full(
+        "play kube",
+        0,
+        r#"podman kube play --network none "$CONFIG/podman/pod.yaml" >id; podman wait web-done; podman logs web-done; podman kube down "$CONFIG/podman/pod.yaml" >id"#,
+    ),
     full("run: pasta", 0, r#"podman run --rm --network pasta base ip link show lo | head -n 1"#),
 ];
 
 const NO_CGROUPS: Known = Known {
     name: "run --cgroups=disabled",
     rt: "exit 0\nwithout",
-    runc: "exit 125\n! Error: requested OCI runtime RUNTIME is not compatible with NoCgroups: invalid argument",
+    runc: &["exit 125\n! Error: requested OCI runtime RUNTIME is not compatible with NoCgroups: invalid argument"],
     reason: "a defect of runc, which Podman knows: it has no way to do without a cgroup",
+    always: true,
 };
 
-const KNOWN: &[Known] = &[NO_CGROUPS];
+const KNOWN: &[Known] = &[
+    NO_CGROUPS,
+    Known {
+        name: "exec: a folder as program",
+        rt: "exit 126\npermission denied",
+        runc: &["exit 255\nError: OCI runtime error: RUNTIME: exec failed: exec: \"/etc\": is a directory"],
+        reason: "a defect of runc: without the words \"permission denied\" Podman does not know the exit code",
+        always: true,
+    },
+    weight("run: limits", "cpu.weight:59", &["cpu.weight:20"]),
+    Known {
+        name: "pod",
+        rt: "\npod",
+        runc: &[concat!(
+            "\npod",
+            "\n! time=\"TIME\" level=warning msg=\"freezer not supported: openat2 /sys/fs/cgroup/machine.slice/machine-libpod_pod_ID.slice/libpod-ID.scope/cgroup.freeze: no such file or directory\"",
+            "\n! time=\"TIME\" level=warning msg=\"lstat /sys/fs/cgroup/machine.slice/machine-libpod_pod_ID.slice/libpod-ID.scope: no such file or directory\"",
+        )],
+        reason: "a defect of runc: it warns of a cgroup that systemd has removed meanwhile",
+        always: false,
+    },
+];
 
 const ROOTLESS_KNOWN: &[Known] = &[
     NO_CGROUPS,
     Known {
         name: "pause, unpause, top",
         rt: "root        sleep",
-        runc: concat!(
+        runc: &[concat!(
             "root        sleep",
             "\n! time=\"TIME\" level=warning msg=\"RUNTIME pause may fail if you don't have the full access to cgroups\"",
             "\n! time=\"TIME\" level=warning msg=\"RUNTIME resume may fail if you don't have the full access to cgroups\"",
-        ),
+        )],
         reason: "a defect of runc: it warns every user without privileges, also one whose cgroup was handed down to him",
+        always: true,
     },
 ];

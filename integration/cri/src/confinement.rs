@@ -13,7 +13,7 @@ fn as_user(config: &mut ContainerConfig, uid: i64) -> &mut k8s_cri::v1::LinuxCon
 }
 
 pub async fn users(kubelet: &mut Kubelet) -> Result<()> {
-    let pod = kubelet.pod("ids", |_| ()).await?;
+    let pod = kubelet.plain_pod().await?;
     let script = "id; umask; echo ~; pwd";
     println!("{}", kubelet.output(&pod, "root", script, |_| ()).await?);
     println!("{}", kubelet.output(&pod, "number", script, |config| _ = as_user(config, 4321)).await?);
@@ -34,7 +34,7 @@ pub async fn users(kubelet: &mut Kubelet) -> Result<()> {
 }
 
 pub async fn capabilities(kubelet: &mut Kubelet) -> Result<()> {
-    let pod = kubelet.pod("caps", |_| ()).await?;
+    let pod = kubelet.plain_pod().await?;
     println!("{}", kubelet.output(&pod, "default", CAPS, |_| ()).await?);
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
     for (name, add, drop) in [
@@ -72,7 +72,7 @@ pub async fn privileged(kubelet: &mut Kubelet) -> Result<()> {
 
 /// What a container gets without a word: masked and read-only paths, devices, limits, mounts.
 pub async fn defaults(kubelet: &mut Kubelet) -> Result<()> {
-    let pod = kubelet.pod("defaults", |_| ()).await?;
+    let pod = kubelet.plain_pod().await?;
     let script = "cut -d' ' -f2,3,4 /proc/self/mounts | sed 's/,.*//' | grep -v '^/ ' | sort
         ls /dev | tr '\n' ' '; ls -l /dev/fd /dev/stdin /dev/ptmx | sed 's/.* -> //'; ulimit -a
         cat /proc/kcore /proc/timer_list | wc -c; ls /proc/acpi /sys/firmware 2>/dev/null | wc -l
@@ -99,7 +99,7 @@ pub async fn defaults(kubelet: &mut Kubelet) -> Result<()> {
 }
 
 pub async fn profiles(kubelet: &mut Kubelet) -> Result<()> {
-    let pod = kubelet.pod("profiles", |_| ()).await?;
+    let pod = kubelet.plain_pod().await?;
     let script =
         "grep Seccomp: /proc/self/status; unshare -U true && echo unshared; unshare -m true && echo mounts; true";
     let profile = |kind: ProfileType, path: &str| {
@@ -124,7 +124,7 @@ pub async fn profiles(kubelet: &mut Kubelet) -> Result<()> {
 }
 
 pub async fn apparmor(kubelet: &mut Kubelet) -> Result<()> {
-    let pod = kubelet.pod("label", |_| ()).await?;
+    let pod = kubelet.plain_pod().await?;
     for (name, kind) in [("default", ProfileType::RuntimeDefault), ("none", ProfileType::Unconfined)] {
         let text = kubelet.output(&pod, name, "cat /proc/self/attr/current", |config| {
             security(config).apparmor =

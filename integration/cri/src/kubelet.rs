@@ -29,9 +29,14 @@ pub struct Kubelet {
     systemd: bool,
     /// Where logs and volumes lie.
     pub work: PathBuf,
+    /// What is asked for, in front of the name of each container: several may share a pod.
+    pub scenario: &'static str,
+    /// The pod of those that ask for nothing special.
+    plain: Option<Pod>,
 }
 
 /// A pod's sandbox that runs.
+#[derive(Clone)]
 pub struct Pod {
     pub id: String,
     pub config: PodSandboxConfig,
@@ -49,7 +54,15 @@ impl Kubelet {
             .connect_with_connector(tower::service_fn(connect))
             .await
             .map_err(|error| Status::unavailable(error.to_string()))?;
-        Ok(Kubelet { runtime: RuntimeServiceClient::new(channel), handler, systemd, work })
+        Ok(Kubelet { runtime: RuntimeServiceClient::new(channel), handler, systemd, work, scenario: "", plain: None })
+    }
+
+    /// A pod with nothing special about it, the same one each time.
+    pub async fn plain_pod(&mut self) -> Result<Pod> {
+        if self.plain.is_none() {
+            self.plain = Some(self.pod("plain", |_| ()).await?);
+        }
+        Ok(self.plain.clone().expect("it was just made"))
     }
 
     /// Runs a pod's sandbox with a process namespace for each container, as the kubelet asks for by default.
@@ -98,10 +111,10 @@ impl Kubelet {
         let security = LinuxContainerSecurityContext { namespace_options: Some(namespaces), ..Default::default() };
         let resources = LinuxContainerResources { oom_score_adj: 1000, cpu_shares: 2, ..Default::default() };
         let mut config = ContainerConfig {
-            metadata: Some(ContainerMetadata { name: name.to_owned(), attempt: 0 }),
+            metadata: Some(ContainerMetadata { name: self.full(name), attempt: 0 }),
             image: Some(ImageSpec { image: "docker.io/library/base:latest".to_owned(), ..Default::default() }),
             command: ["sh", "-c", script].map(str::to_owned).to_vec(),
-            log_path: format!("{name}.log"),
+            log_path: format!("{}.log", self.full(name)),
             linux: Some(LinuxContainerConfig { resources: Some(resources), security_context: Some(security) }),
             ..Default::default()
         };
@@ -198,9 +211,13 @@ impl Kubelet {
         self.runtime.remove_pod_sandbox(RemovePodSandboxRequest { pod_sandbox_id: id.to_owned() }).await.map(drop)
     }
 
+    fn full(&self, name: &str) -> String {
+        format!("{}-{name}", self.scenario)
+    }
+
     /// The container's log without the times: lines `stderr F TEXT`, then `stdout F TEXT`, whose order is chance.
     pub fn log(&self, pod: &Pod, name: &str) -> Result<String> {
-        let path = PathBuf::from(&pod.config.log_directory).join(format!("{name}.log"));
+        let path = PathBuf::from(&pod.config.log_directory).join(format!("{}.log", self.full(name)));
         let text = std::fs::read_to_string(&path).map_err(|error| Status::internal(format!("{path:?}: {error}")))?;
         let line = |line: &str| line.split_once(' ').map_or(String::new(), |(_, rest)| format!("{rest}\n"));
         let mut lines: Vec<String> = text.lines().map(line).collect();

@@ -23,7 +23,7 @@ pub async fn ready(kubelet: &mut Kubelet) -> Result<()> {
 }
 
 pub async fn exit_codes(kubelet: &mut Kubelet) -> Result<()> {
-    let pod = kubelet.pod("exits", |_| ()).await?;
+    let pod = kubelet.plain_pod().await?;
     for (name, script) in [
         ("good", "echo out; echo err >&2"),
         ("bad", "exit 3"),
@@ -46,7 +46,7 @@ pub async fn exit_codes(kubelet: &mut Kubelet) -> Result<()> {
 
 /// What cannot be started, and what `kubectl describe` would say of it.
 pub async fn start_errors(kubelet: &mut Kubelet) -> Result<()> {
-    let pod = kubelet.pod("starts", |_| ()).await?;
+    let pod = kubelet.plain_pod().await?;
     for (name, command) in
         [("missing", "missing"), ("absent", "/bin/absent"), ("directory", "/etc"), ("forbidden", "/etc/passwd")]
     {
@@ -64,7 +64,7 @@ pub async fn start_errors(kubelet: &mut Kubelet) -> Result<()> {
 
 /// A probe of the kubelet is an exec.
 pub async fn exec_sync(kubelet: &mut Kubelet) -> Result<()> {
-    let pod = kubelet.pod("exec", |_| ()).await?;
+    let pod = kubelet.plain_pod().await?;
     let id = kubelet.run(&pod, "c", WAITS, |_| ()).await?;
     for cmd in [
         &["sh", "-c", "echo out; echo err >&2; exit 3"][..],

@@ -26,7 +26,7 @@ fn limit(config: &mut ContainerConfig) {
 }
 
 pub async fn at_creation(kubelet: &mut Kubelet) -> Result<()> {
-    let pod = kubelet.pod("limits", |_| ()).await?;
+    let pod = kubelet.plain_pod().await?;
     println!("{}", kubelet.output(&pod, "limited", LOOK, limit).await?);
     println!("{}", kubelet.output(&pod, "free", LOOK, |_| ()).await?);
     Ok(())

@@ -1,6 +1,6 @@
-//! `cri SOCKET HANDLER [--systemd] WORK SCENARIO`: asks an engine's CRI service for what the kubelet asks for, with the
+//! `cri SOCKET HANDLER [--systemd] WORK SCENARIO…`: asks an engine's CRI service for what the kubelet asks for, with the
 //! runtime of this handler, and prints what comes of it. The output is the same each time, so that two runtimes can be
-//! compared by it. Logs and volumes lie below WORK. `cri --list` prints the scenarios.
+//! compared by it. Logs and volumes lie below WORK. Scenarios of one call share a pod where they can. `cri --list` prints the scenarios.
 //!
 //! The image `docker.io/library/base:latest` must be there: a shell and the usual programs.
 
@@ -52,7 +52,6 @@ scenarios! {
     "volumes" => volumes::plain,
     "propagation" => volumes::propagation,
     "recursive-read-only" => volumes::recursive_read_only,
-    "user-namespace-volumes" => volumes::in_user_namespace,
     "devices" => volumes::devices,
     "limits" => limits::at_creation,
     "update" => limits::update,
@@ -72,15 +71,19 @@ async fn main() -> ExitCode {
         SCENARIOS.iter().for_each(|(name, _)| println!("{name}"));
         return ExitCode::SUCCESS;
     }
-    let &[socket, handler, work, name] = &words[..] else {
-        eprintln!("cri: usage: cri SOCKET HANDLER [--systemd] WORK SCENARIO");
+    let &[socket, handler, work, ref names @ ..] = &words[..] else {
+        eprintln!("cri: usage: cri SOCKET HANDLER [--systemd] WORK SCENARIO…");
         return ExitCode::from(2);
     };
-    let Some((_, scenario)) = SCENARIOS.iter().find(|(known, _)| *known == name) else {
-        eprintln!("cri: no scenario {name:?}");
-        return ExitCode::from(2);
+    let known = |name: &&str| SCENARIOS.iter().find(|(known, _)| known == name).ok_or(name.to_string());
+    let scenarios: Vec<_> = match names.iter().map(known).collect() {
+        Ok(scenarios) => scenarios,
+        Err(name) => {
+            eprintln!("cri: no scenario {name:?}");
+            return ExitCode::from(2);
+        }
     };
-    match play(socket, handler, systemd, work, name, *scenario).await {
+    match play(socket, handler, systemd, work, &scenarios).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(status) => {
             eprintln!("{:?}: {}", status.code(), status.message());
@@ -89,11 +92,27 @@ async fn main() -> ExitCode {
     }
 }
 
-/// The pods of the scenario go, however it ends; only `leave` is there to leave one.
-async fn play(socket: &str, handler: &str, systemd: bool, work: &str, name: &str, scenario: Scenario) -> Result<()> {
+/// The pods go, however it ends; only `leave` is there to leave one.
+async fn play(
+    socket: &str,
+    handler: &str,
+    systemd: bool,
+    work: &str,
+    scenarios: &[&(&'static str, Scenario)],
+) -> Result<()> {
     let mut kubelet = Kubelet::connect(socket.to_owned(), handler.to_owned(), systemd, work.into()).await?;
-    let played = scenario(&mut kubelet).await;
-    if name == "leave" {
+    let mut played = Ok(());
+    for (name, scenario) in scenarios {
+        kubelet.scenario = name;
+        if scenarios.len() > 1 {
+            println!("== {name}");
+        }
+        played = scenario(&mut kubelet).await;
+        if played.is_err() {
+            break;
+        }
+    }
+    if kubelet.scenario == "leave" {
         return played;
     }
     let removed = kubelet.remove_all().await;

@@ -97,7 +97,7 @@ pub async fn host_namespaces(kubelet: &mut Kubelet) -> Result<()> {
 }
 
 /// `hostUsers: false`
-pub fn with_users(linux: &mut k8s_cri::v1::LinuxPodSandboxConfig) {
+fn with_users(linux: &mut k8s_cri::v1::LinuxPodSandboxConfig) {
     let range = vec![IdMapping { host_id: 200_000, container_id: 0, length: 65_536 }];
     let users = UserNamespace { mode: NamespaceMode::Pod.into(), uids: range.clone(), gids: range };
     namespaces(linux).userns_options = Some(users);

@@ -89,7 +89,7 @@ fn request(id: &str, script: &str, stdin: bool, tty: bool) -> ExecRequest {
 }
 
 pub async fn exec(kubelet: &mut Kubelet) -> Result<()> {
-    let pod = kubelet.pod("exec-stream", |_| ()).await?;
+    let pod = kubelet.plain_pod().await?;
     let id = kubelet.run(&pod, "c", WAITS, |_| ()).await?;
     let scripts = [("good", "echo out; echo err >&2"), ("bad", "echo out; exit 3"), ("killed", "kill -KILL $$")];
     for (name, script) in scripts {
@@ -108,7 +108,7 @@ pub async fn exec(kubelet: &mut Kubelet) -> Result<()> {
 }
 
 pub async fn exec_terminal(kubelet: &mut Kubelet) -> Result<()> {
-    let pod = kubelet.pod("exec-terminal", |_| ()).await?;
+    let pod = kubelet.plain_pod().await?;
     let id = kubelet.run(&pod, "c", WAITS, |_| ()).await?;
     let script = "tty; trap 'stty size; exit 4' WINCH; echo ready; while :; do sleep 0.1; done";
     let url = kubelet.runtime.exec(request(&id, script, true, true)).await?.into_inner().url;
@@ -121,7 +121,7 @@ pub async fn exec_terminal(kubelet: &mut Kubelet) -> Result<()> {
 
 /// `stdin: true, tty: true`, and `kubectl attach`.
 pub async fn attach(kubelet: &mut Kubelet) -> Result<()> {
-    let pod = kubelet.pod("attach", |_| ()).await?;
+    let pod = kubelet.plain_pod().await?;
     for (name, tty) in [("plain", false), ("terminal", true)] {
         let script = "while read line; do echo got $line; [ $line = end ] && exit 6; done";
         let id = kubelet.run(&pod, name, script, |config| {

@@ -47,7 +47,7 @@ const LOOK: &str = "cat /volume/file; for at in /volume /volume/below; do touch 
     grep -E ' /volume' /proc/self/mountinfo | cut -d' ' -f5-7 | sed 's/,.*[0-9] /  /; s/:[0-9]*//'";
 
 pub async fn plain(kubelet: &mut Kubelet) -> Result<()> {
-    let pod = kubelet.pod("volumes", |_| ()).await?;
+    let pod = kubelet.plain_pod().await?;
     let volume = Volume::new(kubelet, "plain")?;
     for (name, readonly) in [("writable", false), ("read-only", true)] {
         let add = |config: &mut ContainerConfig| {
@@ -104,7 +104,7 @@ pub async fn propagation(kubelet: &mut Kubelet) -> Result<()> {
 
 /// `recursiveReadOnly: Enabled`. An engine that does not know the field leaves the mount below writable.
 pub async fn recursive_read_only(kubelet: &mut Kubelet) -> Result<()> {
-    let pod = kubelet.pod("rro", |_| ()).await?;
+    let pod = kubelet.plain_pod().await?;
     let volume = Volume::new(kubelet, "rro")?;
     let add = |config: &mut ContainerConfig| {
         let mut mount = volume.at(true, MountPropagation::PropagationPrivate);
@@ -115,26 +115,8 @@ pub async fn recursive_read_only(kubelet: &mut Kubelet) -> Result<()> {
     Ok(())
 }
 
-/// The kubelet asks for volumes mapped to the pod's users.
-pub async fn in_user_namespace(kubelet: &mut Kubelet) -> Result<()> {
-    let pod = kubelet.pod("mapped", crate::pods::with_users).await?;
-    let volume = Volume::new(kubelet, "mapped")?;
-    let range = vec![k8s_cri::v1::IdMapping { host_id: 200_000, container_id: 0, length: 65_536 }];
-    let add = |config: &mut ContainerConfig| {
-        let mut mount = volume.at(false, MountPropagation::PropagationPrivate);
-        mount.uid_mappings = range.clone();
-        mount.gid_mappings = range.clone();
-        config.mounts.push(mount);
-    };
-    let script = "stat -c '%u %g' /volume /volume/file /volume/below; touch /volume/new && stat -c '%u %g' /volume/new";
-    println!("{}", kubelet.output(&pod, "c", script, add).await?);
-    let made = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(volume.0.join("new"))?);
-    println!("on the host: {made}");
-    Ok(())
-}
-
 pub async fn devices(kubelet: &mut Kubelet) -> Result<()> {
-    let pod = kubelet.pod("devices", |_| ()).await?;
+    let pod = kubelet.plain_pod().await?;
     let script = "stat -c '%t:%T %a' /dev/of-host; head -c 4 /dev/of-host | wc -c; echo x >/dev/of-host; mknod /kmsg c 1 11 && head -c 1 /kmsg";
     let add = |config: &mut ContainerConfig| {
         config.devices.push(Device {
