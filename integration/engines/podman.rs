@@ -78,10 +78,11 @@ const OPERATIONS: &[Operation] = &[
         0,
         r#"run -m 64m --memory-reservation 32m --cpus 0.5 --cpu-shares 512 --pids-limit 50 base sh -c "$LIMITS""#,
     ),
+    // conmon looks into the container's cgroup, which systemd removes as soon as the last process is gone.
     full(
         "run: out of memory",
         0,
-        r#"detached greedy -m 48m --memory-swap 48m base tail /dev/zero; podman wait greedy; podman inspect -f '{{.State.OOMKilled}}' greedy"#,
+        r#"detached greedy -m 48m --memory-swap 48m base sh -c 'tail /dev/zero; sleep 3; exit 8'; podman wait greedy; podman inspect -f '{{.State.OOMKilled}}' greedy"#,
     ),
     any("run --cgroups=disabled", 0, r#"podman run --rm --cgroups disabled --network none base echo without"#),
     any(
@@ -197,7 +198,7 @@ const KNOWN: &[Known] = &[
     NO_CGROUPS,
     Known {
         name: "exec: a folder as program",
-        rt: "exit 126\npermission denied",
+        rt: "exit 126\npermission denied\npermission denied",
         runc: &["exit 255\nError: OCI runtime error: RUNTIME: exec failed: exec: \"/etc\": is a directory"],
         reason: "a defect of runc: without the words \"permission denied\" Podman does not know the exit code",
         always: true,
