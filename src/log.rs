@@ -37,7 +37,7 @@ impl Log {
 
     /// The one error record, and the same text on standard error.
     pub fn error(&self, error: &anyhow::Error) {
-        let message = format!("{error:#}").replace('\n', " ");
+        let message = one_line(&format!("{error:#}"));
         if let Some(mut file) = self.file.as_ref() {
             let _ = file.write_all(self.record("error", &message, Some(error)).as_bytes());
             eprintln!("{message}");
@@ -57,6 +57,7 @@ impl Log {
 
     /// Something legal that will not have the effect the user may expect.
     pub fn warn(&self, message: &str) {
+        let message = &one_line(message);
         match self.file.as_ref() {
             Some(mut file) if self.debug => {
                 let _ = file.write_all(self.record("warning", message, None).as_bytes());
@@ -111,4 +112,9 @@ impl Log {
         }
         format!("{record}\n")
     }
+}
+
+/// Paths and names may hold anything: line ends that would forge a record, codes that a terminal obeys.
+fn one_line(message: &str) -> String {
+    message.replace(char::is_control, " ")
 }

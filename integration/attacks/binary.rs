@@ -12,7 +12,7 @@ const ATTEMPTS: u32 = 300;
 
 /// A container whose init reaches for the binaries of all others, and says what came of it.
 fn attacker<'a>(sandbox: &'a Sandbox, bundle: Bundle<'a>) -> (Bundle<'a>, Outcome) {
-    let bundle = bundle.plant("/evil", "#!/proc/self/exe\n").args(["seize"]);
+    let bundle = bundle.plant("/evil", "#!/proc/self/exe\n");
     bundle.write();
     fs::set_permissions(bundle.rootfs().join("evil"), fs::Permissions::from_mode(0o755)).expect("a mode");
     let started = bundle.run_with(&["--detach"]).ok();
@@ -26,7 +26,7 @@ fn attack(started: &Outcome, mut join: impl FnMut()) -> String {
     for _ in 0..tries(ATTEMPTS) {
         join();
         let told = started.stdout();
-        if told.contains("open") || told.contains("EROFS") {
+        if told.lines().any(|line| line == "open" || line == "EROFS") {
             return told;
         }
     }
@@ -37,10 +37,63 @@ fn attack(started: &Outcome, mut join: impl FnMut()) -> String {
 fn the_binary_of_rt_cannot_be_written() {
     let sandbox = sandbox!();
     let before = fs::read(rt_bin()).expect("rt");
-    let (bundle, started) = attacker(&sandbox, sandbox.bundle("c"));
+    let (bundle, started) = attacker(&sandbox, sandbox.bundle("c").args(["seize"]));
     let told = attack(&started, || drop(sandbox.rt(["exec", "c", "/evil"])));
     assert!(told.contains("held") && told.contains("EROFS") && !told.contains("open"), "{told}");
     assert!(fs::read(rt_bin()).expect("rt") == before, "rt was changed");
+    bundle.delete_force().ok();
+}
+
+/// The first process of a container can be seen where it joins the pid namespace of another one.
+#[test]
+fn the_binary_of_run_cannot_be_written() {
+    let sandbox = sandbox!();
+    let before = fs::read(rt_bin()).expect("rt");
+    let (bundle, started) = attacker(&sandbox, sandbox.bundle("c").args(["seize"]));
+    let place = format!("/proc/{}/ns/pid", bundle.pid());
+    let beside = sandbox.bundle("beside").namespace("pid", Some(&place)).plant("/evil", "#!/proc/self/exe\n");
+    let beside = beside.set("/process/args", serde_json::json!(["/evil"]));
+    fs::set_permissions(beside.rootfs().join("evil"), fs::Permissions::from_mode(0o755)).expect("a mode");
+    let told = attack(&started, || drop(beside.run()));
+    assert!(told.contains("held") && told.contains("EROFS") && !told.contains("open"), "{told}");
+    assert!(fs::read(rt_bin()).expect("rt") == before, "rt was changed");
+    bundle.delete_force().ok();
+}
+
+/// With every power over mounts the container cannot take the flag off the clone that rt runs from: it is attached
+/// nowhere, in no namespace that anybody could be in.
+#[test]
+fn the_seal_cannot_be_taken_off() {
+    let sandbox = sandbox!();
+    let before = fs::read(rt_bin()).expect("rt");
+    let (bundle, started) = attacker(&sandbox, privileged(sandbox.bundle("c")).args(["seize", "unseal"]));
+    let told = attack(&started, || drop(sandbox.rt(["exec", "c", "/evil"])));
+    let safe = told.contains("held") && told.contains("EROFS") && !told.contains("open") && !told.contains("unsealed");
+    assert!(safe, "{told}");
+    assert!(fs::read(rt_bin()).expect("rt") == before, "rt was changed");
+    bundle.delete_force().ok();
+}
+
+fn privileged(bundle: Bundle<'_>) -> Bundle<'_> {
+    let list = serde_json::json!(["CAP_SYS_ADMIN", "CAP_DAC_OVERRIDE", "CAP_KILL", "CAP_SYS_PTRACE", "CAP_SYS_CHROOT"]);
+    let sets = serde_json::json!({ "bounding": list, "permitted": list, "effective": list });
+    bundle
+        .set("/process/capabilities", sets)
+        .set("/root/readonly", false)
+        .set("/linux/maskedPaths", serde_json::json!([]))
+}
+
+/// A read-only file that is mounted where the container can reach its mount is not sealed at all.
+#[test]
+fn a_seal_that_is_attached_can_be_taken_off() {
+    let sandbox = sandbox!();
+    let file = sandbox.dir().join("sealed");
+    fs::copy(probe_bin(), &file).expect("a copy");
+    let bundle =
+        privileged(sandbox.bundle("c")).mount("/sealed", "none", file.to_str().expect("UTF-8"), &["bind", "ro"]);
+    let (bundle, started) = attacker(&sandbox, bundle.args(["seize", "unseal"]));
+    let told = attack(&started, || drop(sandbox.rt(["exec", "c", "/sealed", "sleep", "0.05"])));
+    assert!(told.contains("unsealed by"), "{told}");
     bundle.delete_force().ok();
 }
 
@@ -50,7 +103,7 @@ fn the_attack_succeeds_on_another() {
     let sandbox = sandbox!();
     let careless = sandbox.dir().join("careless");
     fs::copy(probe_bin(), &careless).expect("a copy");
-    let (bundle, started) = attacker(&sandbox, sandbox.bundle("c"));
+    let (bundle, started) = attacker(&sandbox, sandbox.bundle("c").args(["seize"]));
     let pid = bundle.pid().to_string();
     let told = attack(&started, || {
         drop(Command::new(&careless).args(["join", &pid, "/evil"]).output().expect("the copy"));

@@ -3,9 +3,17 @@
 //! (`evil_rootfs`, `capabilities`, `user`, `devices`, `no_mount_namespace`).
 
 mod binary;
+mod cgroups;
+mod exec;
+mod filter;
+mod image;
+mod index;
 mod joining;
+mod neighbours;
 mod procfs;
+mod strings;
 mod swap;
+mod victim;
 
 /// How often an attack that depends on luck is tried: `natively`, and less where a start takes a second.
 fn tries(natively: u32) -> u32 {

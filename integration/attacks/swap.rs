@@ -174,3 +174,41 @@ fn a_null_device_that_becomes_a_link() {
     }
     assert!(swapper.turns() > tries(STARTS), "nobody raced");
 }
+
+/// The file that the terminal is laid over (CVE-2025-52565): one that is exchanged for a link takes it elsewhere.
+#[test]
+fn a_console_that_becomes_a_link() {
+    let sandbox = rt_integration::sandbox!();
+    let canary = Canary::new(&sandbox);
+    let bundle = sandbox.bundle("c").edit(|spec| {
+        spec["mounts"].as_array_mut().expect("mounts").retain(|mount| mount["destination"] != "/dev");
+    });
+    let bundle = bundle.plant("/victim", "untouched").plant("/dev/console", "").plant_link("/dev/link", "/victim");
+    let bundle = bundle.set("/root/readonly", false).set("/process/terminal", true);
+    let bundle = bundle.args(["seq", "mounts", "/dev/console", "--", "mounts", "/victim"]);
+    let dev = bundle.rootfs().join("dev");
+    let swapper = Swapper::of(dev.join("console"), dev.join("link"));
+    let (mut went_well, mut refused) = (0, 0);
+    for _ in 0..tries(STARTS) {
+        let (master, slave) = rt_integration::pty::pair(24, 80).expect("a pty");
+        let mut call = bundle.command("run", &[]);
+        rt_integration::pty::attach(&mut call, &slave);
+        let out = sandbox.spawn_as_is(call).wait();
+        drop(slave);
+        let mut text = Vec::new();
+        let _ = std::io::Read::read_to_end(&mut fs::File::from(master), &mut text);
+        let text = String::from_utf8_lossy(&text);
+        canary.is_unchanged(|| out.report());
+        if out.code() == 0 {
+            went_well += 1;
+            // By the time it looks the name may be the link's again: what counts is where the mount is.
+            assert!(!text.contains(" /victim "), "{text}");
+        } else {
+            refused += 1;
+            assert!(text.contains("/dev/console") || out.stderr().contains("/dev/console"), "{text}{}", out.report());
+        }
+        assert_eq!(fs::read_to_string(bundle.rootfs().join("victim")).expect("a file"), "untouched");
+    }
+    println!("{went_well} starts went well, {refused} were refused, {} exchanges", swapper.turns());
+    assert!(swapper.turns() > tries(STARTS), "nobody raced");
+}

@@ -27,6 +27,7 @@ mod skip;
 mod spec;
 mod sys;
 pub mod trace;
+pub mod weaken;
 
 pub use bundle::Bundle;
 pub use descriptors::{close, pass};

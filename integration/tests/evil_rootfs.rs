@@ -36,7 +36,11 @@ fn links_for_directories_lead_nowhere() {
                         bundle = bundle.set("/mounts", json!([])).set("/linux/maskedPaths", json!([]));
                         bundle = bundle.set("/linux/readonlyPaths", json!([]));
                     }
-                    let bundle = bundle.set("/root/readonly", false).set("/process/cwd", format!("/{name}/cwd"));
+                    let mut bundle = bundle.set("/root/readonly", false).set("/process/cwd", format!("/{name}/cwd"));
+                    if !["proc", "sys"].contains(&name) {
+                        bundle = bundle.mount(&format!("/{name}/on/the/way"), "tmpfs", "tmpfs", &[]);
+                        bundle = bundle.mount(&format!("/{name}/new"), "none", "/dev/null", &["bind"]);
+                    }
                     let ran = bundle.run();
                     canary.is_unchanged(|| format!("run with /{name} -> {target}") + &ran.report());
                     let created = bundle.create();

@@ -71,6 +71,11 @@ pub fn follow(pid: i32) -> io::Result<()> {
     request(libc::PTRACE_SETOPTIONS as _, pid, 0, OPTIONS as usize)
 }
 
+/// As [`follow`], but what is traced goes on alone when its tracer ends.
+pub fn follow_while_here(pid: i32) -> io::Result<()> {
+    request(libc::PTRACE_SETOPTIONS as _, pid, 0, (OPTIONS & !libc::PTRACE_O_EXITKILL) as usize)
+}
+
 /// Traces a process that runs already.
 pub fn seize(pid: i32) -> io::Result<()> {
     request(libc::PTRACE_SEIZE as _, pid, 0, OPTIONS as usize)?;
@@ -114,6 +119,40 @@ pub fn fail_call(pid: i32, errno: i32) -> io::Result<()> {
     info.words[0] = i64::from(-errno).cast_unsigned();
     info.words[1] = u64::from_ne_bytes([1, 0, 0, 0, 0, 0, 0, 0]);
     request(SET, pid, size_of::<Info>(), (&raw mut info).expose_provenance())
+}
+
+/// At its exit: the call has returned this.
+pub fn succeed_call(pid: i32, value: u64) -> io::Result<()> {
+    let mut info = info(pid)?;
+    (info.words[0], info.words[1]) = (value, 0);
+    request(SET, pid, size_of::<Info>(), (&raw mut info).expose_provenance())
+}
+
+/// At its entry: the six arguments of the call.
+pub fn arguments(pid: i32) -> io::Result<[u64; 6]> {
+    let words = info(pid)?.words;
+    Ok(std::array::from_fn(|at| words[at + 1]))
+}
+
+/// At its entry: the call is made with another value for this argument.
+pub fn set_argument(pid: i32, argument: usize, value: u64) -> io::Result<()> {
+    let mut info = info(pid)?;
+    info.words[argument + 1] = value;
+    request(SET, pid, size_of::<Info>(), (&raw mut info).expose_provenance())
+}
+
+/// A word of a stopped process's memory.
+pub fn peek(pid: i32, address: u64) -> io::Result<u64> {
+    let mut word = 0_u64;
+    // The system call itself, which stores the word where `data` points; the C library's returns it.
+    // SAFETY: `word` is live.
+    let done = unsafe { libc::syscall(libc::SYS_ptrace, libc::PTRACE_PEEKDATA, pid, address, &raw mut word) };
+    check(done as libc::c_int).map(|_| word)
+}
+
+/// Overwrites a word of a stopped process's memory.
+pub fn poke(pid: i32, address: u64, word: u64) -> io::Result<()> {
+    request(libc::PTRACE_POKEDATA as _, pid, address as usize, word as usize)
 }
 
 /// The next event of any child, of this one alone if named; `Interrupted` at a tick of [`tick`].

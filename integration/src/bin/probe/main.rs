@@ -46,7 +46,12 @@ const SUBCOMMANDS: &[(&str, Subcommand, &str)] = &[
     ("readonly", files::readonly, "DIR…: read-only, writable or an errno"),
     ("open-dev", files::open_dev, "PATH r|w|rw: ok or an errno"),
     ("hammer-dev", files::hammer_dev, "PATH: open it for writing again and again, until killed; say when that works"),
-    ("seize", attack::seize, "hold the binary of every other process, and try to write to it: held, open or an errno"),
+    (
+        "seize",
+        attack::seize,
+        "[unseal]: hold the binary of every other process, and try to write to it: held, open or an errno; with the word \
+         take the read-only flag off its mount first, and say so if that works",
+    ),
     ("join", attack::join, "PID PATH ARGS…: run it in that process's mount and pid namespace, carelessly"),
     ("spy", attack::spy, "look at every other process: seen, and a leak for what of it lies outside"),
     ("fds", files::fds, "FD TARGET for each open descriptor"),
@@ -85,6 +90,8 @@ const SUBCOMMANDS: &[(&str, Subcommand, &str)] = &[
     ("connect", net::connect, "unix:PATH or tcp:ADDRESS:PORT: ok or an errno"),
     ("notify", net::notify, "TEXT: send it to $NOTIFY_SOCKET"),
     ("try", syscalls::attempt, "NAME|NUMBER ARGS…: ok or an errno"),
+    ("compat", syscalls::compat, "NUMBER [ARG]: the call of 32-bit programs: ok or an errno"),
+    ("clone3", syscalls::clone3, "FLAGS: ok or an errno"),
     ("ret", syscalls::result, "NAME|NUMBER ARGS…: what the call returned, or an errno"),
     ("sleep", signals::sleep, "SECONDS"),
     ("pause", signals::pause, "until TERM or INT, then exit 0"),

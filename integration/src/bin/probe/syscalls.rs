@@ -45,6 +45,46 @@ pub fn result(args: &[String]) -> Outcome {
     Ok(())
 }
 
+/// By the gate that is there for 32-bit programs, with their numbers.
+#[cfg(target_arch = "x86_64")]
+pub fn compat(args: &[String]) -> Outcome {
+    let [number, argument] = [0, 1].map(|at| args.get(at).and_then(|word| number(word)).unwrap_or(0));
+    let value: libc::c_long;
+    // SAFETY: rbx is LLVM's own, and restored; the gate clears r8 to r11, and what the call does the test asked for.
+    unsafe {
+        std::arch::asm!("xchg rbx, {0}", "int 0x80", "xchg rbx, {0}", inout(reg) argument => _,
+            inlateout("rax") number => value, in("rcx") 0, in("rdx") 0, in("rsi") 0, in("rdi") 0,
+            lateout("r8") _, lateout("r9") _, lateout("r10") _, lateout("r11") _);
+    }
+    let errno = Some(-(value as i32)).filter(|errno| (1..4096).contains(errno));
+    println!("{}", errno.map_or_else(|| "ok".to_owned(), errno_name));
+    Ok(())
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+pub fn compat(_: &[String]) -> Outcome {
+    Err("no such gate here".to_owned())
+}
+
+/// A child with these flags, which ends at once.
+pub fn clone3(args: &[String]) -> Outcome {
+    let flags = args.first().and_then(|word| number(word)).ok_or("FLAGS is missing")?;
+    // struct clone_args: the flags, and in the fifth place the signal at its end.
+    let mut fields = [0_u64; 11];
+    (fields[0], fields[4]) = (flags as u64, libc::SIGCHLD as u64);
+    // SAFETY: a live structure of the size that is said; no stack means a copy of this one, as fork(2) has it.
+    match unsafe { libc::syscall(libc::SYS_clone3, fields.as_ptr(), size_of_val(&fields)) } {
+        // SAFETY: ends the child only.
+        0 => unsafe { libc::_exit(0) },
+        -1 => println!("{}", errno_name(io::Error::last_os_error().raw_os_error().unwrap_or(0))),
+        // SAFETY: a null status pointer is allowed.
+        child => {
+            println!("{}", if unsafe { libc::waitpid(child as i32, std::ptr::null_mut(), 0) } > 0 { "ok" } else { "?" })
+        }
+    }
+    Ok(())
+}
+
 /// Memory that an argument points to, kept until the call has returned.
 enum Argument {
     Number(libc::c_long),
