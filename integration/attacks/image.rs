@@ -2,7 +2,7 @@
 //! link, a /proc of the image's own. The same attacks on rt and on others.
 
 use super::victim::{Victim, fails, harms};
-use rt_integration::{Bundle, Canary, Sandbox, pty};
+use rt_integration::{Bundle, Canary, Outcome, Sandbox, both, pty};
 use serde_json::json;
 use std::fs;
 use std::io::Read;
@@ -83,6 +83,18 @@ fn a_null_device_that_is_a_link_harms_others() {
     harms("runc", [1, 2, 8], null_is_a_link);
 }
 
+/// What a call says on the terminal that it is given.
+pub fn in_terminal(sandbox: &Sandbox, mut call: Command) -> (Outcome, String) {
+    let (master, slave) = pty::pair(24, 80).expect("a pty");
+    pty::attach(&mut call, &slave);
+    let out = sandbox.spawn_as_is(call).wait();
+    drop(slave);
+    // A master without slaves reads as EIO at the end.
+    let mut text = Vec::new();
+    let _ = fs::File::from(master).read_to_end(&mut text);
+    (out, String::from_utf8_lossy(&text).into_owned())
+}
+
 /// CVE-2025-52565: the container's terminal is laid over what /dev/console leads to, and what is there is written to.
 fn console_is_a_link(sandbox: &Sandbox, victim: Victim) -> Result<(), String> {
     let canary = Canary::new(sandbox);
@@ -92,15 +104,7 @@ fn console_is_a_link(sandbox: &Sandbox, victim: Victim) -> Result<(), String> {
         with_dev(sandbox.bundle("c"), &dev).mount("/dev/pts", "devpts", "devpts", &["newinstance", "ptmxmode=0666"]);
     let bundle = bundle.plant("/victim", "untouched").set("/root/readonly", false).set("/process/terminal", true);
     let bundle = bundle.args(["seq", "echo", "here", "--", "mounts", "/victim"]);
-    let (master, slave) = pty::pair(24, 80).expect("a pty");
-    let mut call = victim.run_command(sandbox, bundle, &[]);
-    pty::attach(&mut call, &slave);
-    let out = sandbox.spawn_as_is(call).wait();
-    drop(slave);
-    // A master without slaves reads as EIO at the end.
-    let mut text = Vec::new();
-    let _ = fs::File::from(master).read_to_end(&mut text);
-    let text = String::from_utf8_lossy(&text);
+    let (out, text) = in_terminal(sandbox, victim.run_command(sandbox, bundle, &[]));
     canary.is_unchanged(|| out.report());
     assert!(text.contains("here"), "{}: {text}", out.report());
     if text.contains(" /victim ") { Err(format!("the terminal is mounted elsewhere: {text}")) } else { Ok(()) }
@@ -114,6 +118,25 @@ fn a_console_that_is_a_link() {
 #[test]
 fn a_console_that_is_a_link_harms_others() {
     harms("runc", [1, 2, 8], console_is_a_link);
+}
+
+/// The file that is made for the terminal to lie on, where a link of the image leads to the host.
+#[test]
+fn a_console_that_leads_to_the_host() {
+    both(|sandbox| {
+        let canary = Canary::new(sandbox);
+        for name in ["missing", "file", "sub"] {
+            let bundle = sandbox.bundle(name).edit(|spec| {
+                spec["mounts"].as_array_mut().expect("mounts").retain(|mount| mount["destination"] != "/dev");
+            });
+            let target = canary.dir.join(name);
+            let bundle = bundle.plant_link("/dev/console", target.to_str().expect("UTF-8")).args(["true"]);
+            let bundle = bundle.set("/root/readonly", false).set("/process/terminal", true);
+            let (out, text) = in_terminal(sandbox, bundle.command("run", &[]));
+            canary.is_unchanged(|| out.report());
+            assert!(out.code() == 1 && (text + &out.stderr()).contains("/dev/console"), "{}", out.report());
+        }
+    });
 }
 
 /// CVE-2025-52881: what is meant for one file of procfs is written to another, by way of a /proc that the image brings.

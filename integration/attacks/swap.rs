@@ -190,14 +190,7 @@ fn a_console_that_becomes_a_link() {
     let swapper = Swapper::of(dev.join("console"), dev.join("link"));
     let (mut went_well, mut refused) = (0, 0);
     for _ in 0..tries(STARTS) {
-        let (master, slave) = rt_integration::pty::pair(24, 80).expect("a pty");
-        let mut call = bundle.command("run", &[]);
-        rt_integration::pty::attach(&mut call, &slave);
-        let out = sandbox.spawn_as_is(call).wait();
-        drop(slave);
-        let mut text = Vec::new();
-        let _ = std::io::Read::read_to_end(&mut fs::File::from(master), &mut text);
-        let text = String::from_utf8_lossy(&text);
+        let (out, text) = super::image::in_terminal(&sandbox, bundle.command("run", &[]));
         canary.is_unchanged(|| out.report());
         if out.code() == 0 {
             went_well += 1;

@@ -14,6 +14,10 @@ enum Then {
     SaysRoot,
     /// Bits of the structure that an argument points to, at an offset, are cleared.
     Lacks { pointer: usize, offset: u64, bits: u64 },
+    /// A number of 32 bits in that structure becomes the same as another one.
+    Equals { pointer: usize, from: u64, to: u64 },
+    /// Bits of an argument are cleared.
+    Drops { argument: usize, bits: u64 },
     /// Bits of an argument are set.
     Has { argument: usize, bits: u64 },
 }
@@ -41,7 +45,14 @@ const fn open_without(bits: u64, resolve: bool) -> Change {
 const STEPS: &[(&str, &[Change])] = &[
     // How paths below the root are resolved, and opened.
     ("resolution", &[open_without(u64::MAX, true)]),
-    ("links", &[open_without(libc::O_NOFOLLOW as u64, false)]),
+    (
+        "links",
+        &[
+            open_without(libc::O_NOFOLLOW as u64, false),
+            // O_EXCL follows none, either.
+            on(libc::SYS_openat, Then::Drops { argument: 2, bits: (libc::O_NOFOLLOW | libc::O_EXCL) as u64 }),
+        ],
+    ),
     ("non-blocking", &[open_without(libc::O_NONBLOCK as u64, false)]),
     // MOUNT_ATTR_RDONLY in attr_set of struct mount_attr: of the seal, and of read-only mounts.
     ("read-only", &[on(libc::SYS_mount_setattr, Then::Lacks { pointer: 3, offset: 0, bits: 1 })]),
@@ -50,9 +61,10 @@ const STEPS: &[(&str, &[Change])] = &[
     ("close", &[on(libc::SYS_close_range, Then::Nothing)]),
     ("cwd", &[on(libc::SYS_getcwd, Then::SaysRoot)]),
     ("capabilities", &[on(libc::SYS_capset, Then::Nothing)]),
-    ("ambient", &[on_prctl(libc::PR_CAP_AMBIENT)]),
+    // The low half of the inheritable set in struct __user_cap_data_struct is what the permitted one is.
+    ("inheritable", &[on(libc::SYS_capset, Then::Equals { pointer: 1, from: 4, to: 8 })]),
     ("groups", &[on(libc::SYS_setgroups, Then::Nothing)]),
-    ("user", &[on(libc::SYS_setuid, Then::Nothing), on(libc::SYS_setgid, Then::Nothing)]),
+    ("user", &[on(libc::SYS_setresuid, Then::Nothing), on(libc::SYS_setresgid, Then::Nothing)]),
     ("seccomp", &[on(libc::SYS_seccomp, Then::Nothing)]),
     // Of the state's files and directories.
     (
@@ -128,6 +140,12 @@ impl Change {
                 let at = arguments[pointer] + offset;
                 ptrace::poke(pid, at, ptrace::peek(pid, at)? & !bits)
             }
+            Then::Equals { pointer, from, to } => {
+                let (from, to) = (arguments[pointer] + from, arguments[pointer] + to);
+                let (low, high) = (ptrace::peek(pid, from)? & u64::from(u32::MAX), ptrace::peek(pid, to)?);
+                ptrace::poke(pid, to, low | high & !u64::from(u32::MAX))
+            }
+            Then::Drops { argument, bits } => ptrace::set_argument(pid, argument, arguments[argument] & !bits),
             Then::Has { argument, bits } => ptrace::set_argument(pid, argument, arguments[argument] | bits),
         }
     }

@@ -123,6 +123,9 @@ fn a_program_through_a_descriptor_is_refused() {
         for path in [format!("/proc/self/fd/{fd}"), format!("/proc/self/fd/{fd}/../../bin/sh")] {
             sandbox.bundle("c").set("/process/args", json!([path])).run().expect(1).fails_with("exec");
         }
+        // A program of the host's that needs nothing but itself.
+        let path = format!("/proc/self/fd/{fd}/../../../../../..{}", sandbox.probe().display());
+        sandbox.bundle("c").set("/process/args", json!([path, "true"])).run().expect(1).fails_with("exec");
     }
 }
 
