@@ -125,10 +125,10 @@ vm-tools: busybox
 protoc:
 	@command -v protoc >/dev/null || $(call apt,protobuf-compiler,protoc)
 
+# Each attack on rt, then on rt with a protective step left out, where it must succeed.
 test-attacks: linker
 	cargo build --target $(TRIPLE) -p rt -p rt-integration --bins
-	@RT_BIN="$$PWD/$(RT_DEV)" RT_PROBE="$$PWD/$(PROBE)" \
-		cargo test --target $(TRIPLE) -p rt-integration --test attacks -- --nocapture --test-threads $(TEST_THREADS)
+	@integration/run-attacks $(TRIPLE)
 
 lint: protoc
 	cargo fmt --all --check

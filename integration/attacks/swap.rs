@@ -183,7 +183,7 @@ fn a_console_that_becomes_a_link() {
     let bundle = sandbox.bundle("c").edit(|spec| {
         spec["mounts"].as_array_mut().expect("mounts").retain(|mount| mount["destination"] != "/dev");
     });
-    let bundle = bundle.plant("/victim", "untouched").plant("/dev/console", "").plant_link("/dev/link", "/victim");
+    let bundle = bundle.plant("/victim", "untouched").plant("/dev/console", "").plant_link("/dev/link", "../victim");
     let bundle = bundle.set("/root/readonly", false).set("/process/terminal", true);
     let bundle = bundle.args(["seq", "mounts", "/dev/console", "--", "mounts", "/victim"]);
     let dev = bundle.rootfs().join("dev");

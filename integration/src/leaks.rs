@@ -10,7 +10,7 @@ use std::time::Instant;
 /// The sandbox as it was before rt was called.
 pub struct Before {
     mounts: BTreeSet<String>,
-    /// The scratch filesystem: whatever runs from a file of it came from this test.
+    /// The scratch filesystem: whatever runs from a file of it, or has its root there, came from this test.
     device: u64,
     /// The mount namespace of this test's thread: whatever lives in it besides the thread came from this test.
     namespace: PathBuf,
@@ -89,8 +89,10 @@ fn processes(before: &Before) -> Vec<i32> {
 
 fn is_ours(pid: i32, before: &Before) -> bool {
     let runs_from = fs::metadata(format!("/proc/{pid}/exe")).map(|meta| meta.dev());
+    let rooted_in = fs::metadata(format!("/proc/{pid}/root")).map(|meta| meta.dev());
     let lives_in = fs::read_link(format!("/proc/{pid}/ns/mnt"));
-    runs_from.is_ok_and(|device| device == before.device) || lives_in.is_ok_and(|space| space == before.namespace)
+    [runs_from, rooted_in].into_iter().flatten().any(|device| device == before.device)
+        || lives_in.is_ok_and(|space| space == before.namespace)
 }
 
 fn command_line(pid: i32) -> String {
