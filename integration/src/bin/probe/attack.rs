@@ -75,23 +75,31 @@ fn unseal(file: &File) -> Option<&'static str> {
     }
 }
 
+/// Where a process shows its binary: as what it executes, and to who may as well as what it has mapped.
+fn images(pid: i32, privileged: bool) -> Vec<String> {
+    let mapped = fs::read_dir(format!("/proc/{pid}/map_files")).into_iter().flatten().flatten();
+    let mapped = mapped.filter(|_| privileged).filter_map(|entry| entry.path().to_str().map(str::to_owned));
+    std::iter::once(format!("/proc/{pid}/exe")).chain(mapped).collect()
+}
+
 /// Opens for writing what is behind a held descriptor, until the kernel says something else than "text file busy".
 pub fn seize(args: &[String]) -> Outcome {
     let privileged = args.first().is_some_and(|word| word == "unseal");
     let own = fs::metadata("/proc/self/exe").map_err(|error| error.to_string())?;
-    let mut held: BTreeMap<i32, File> = BTreeMap::new();
+    let mut held: BTreeMap<String, File> = BTreeMap::new();
     say("ready");
     loop {
-        for pid in others() {
-            let Ok(file) = open_path(&format!("/proc/{pid}/exe")) else { continue };
-            let foreign = file.metadata().is_ok_and(|meta| (meta.dev(), meta.ino()) != (own.dev(), own.ino()));
-            if !foreign || held.contains_key(&pid) {
+        for path in others().into_iter().flat_map(|pid| images(pid, privileged)) {
+            let Ok(file) = open_path(&path) else { continue };
+            let Ok(meta) = file.metadata() else { continue };
+            let foreign = meta.is_file() && (meta.dev(), meta.ino()) != (own.dev(), own.ino());
+            if !foreign || held.contains_key(&path) {
                 continue;
             }
             if let Some(way) = Some(()).filter(|()| privileged).and_then(|()| unseal(&file)) {
                 say(&format!("unsealed by {way}"));
             }
-            held.insert(pid, file);
+            held.insert(path, file);
             say("held");
         }
         held.retain(|_, file| {
