@@ -56,6 +56,8 @@ const STEPS: &[(&str, &[Change])] = &[
     ("non-blocking", &[open_without(libc::O_NONBLOCK as u64, false)]),
     // MOUNT_ATTR_RDONLY in attr_set of struct mount_attr: of the seal, and of read-only mounts.
     ("read-only", &[on(libc::SYS_mount_setattr, Then::Lacks { pointer: 3, offset: 0, bits: 1 })]),
+    // Without privilege nobody may look into a process that is not dumpable: all attributes or none.
+    ("attributes", &[on(libc::SYS_mount_setattr, Then::Nothing)]),
     ("namespaces", &[on(libc::SYS_clone3, Then::Lacks { pointer: 0, offset: 0, bits: NAMESPACES })]),
     ("undumpable", &[on_prctl(libc::PR_SET_DUMPABLE)]),
     ("close", &[on(libc::SYS_close_range, Then::Nothing)]),
