@@ -30,9 +30,9 @@ fn as_many_mappings_as_the_kernel_takes() {
     let sandbox = sandbox!();
     let map = |at: u32| json!({ "containerID": at, "hostID": 100_000 + at * 2, "size": 1 });
     let maps: Vec<_> = (0..250).map(map).collect();
+    is_apart(&sandbox.bundle("c").args(["ns"]));
     let bundle = sandbox.bundle("c").namespace("user", None).set("/linux/uidMappings", maps.clone());
     is_apart(&bundle.set("/linux/gidMappings", maps).args(["ns"]));
-    is_apart(&sandbox.bundle("c").args(["ns"]));
 }
 
 /// One line that names the field, and nothing is made.
