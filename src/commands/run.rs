@@ -14,7 +14,8 @@ use std::os::fd::AsFd;
 pub fn run(app: &App, args: &RunArgs) -> Result<u8> {
     if args.detach {
         let made = create::make(app, &args.create, Mode::RunDetached)?;
-        if let Some(Made { dir, launched: Launched { init, .. }, readiness: Some(readiness) }) = after_start(app, made)?
+        if let Some(Made { dir, launched: Launched { init, .. }, readiness: Some(readiness), .. }) =
+            after_start(app, made)?
         {
             // Unlocked: who knows how long it takes to be ready, and a `kill` may come before.
             drop(dir);
@@ -64,7 +65,7 @@ fn after_start(app: &App, made: Made) -> Result<Option<Made>> {
     if !made.launched.record.poststart {
         return Ok(Some(made));
     }
-    match start::poststart(&made.dir, &made.launched.record) {
+    match start::poststart(&made.dir, &made.launched.record, made.deadline) {
         Ok(()) => Ok(Some(made)),
         Err(error) => {
             let Made { dir, launched, .. } = made;

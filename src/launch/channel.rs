@@ -96,8 +96,7 @@ impl Channel {
 
     /// From now on [`Channel::listen`] gives up with EAGAIN when nothing has come for so long.
     pub fn limit_silence(&self, limit: Duration) -> nix::Result<()> {
-        let limit = nix::sys::time::TimeVal::new(limit.as_secs() as i64, limit.subsec_micros().into());
-        nix::sys::socket::setsockopt(&self.socket, nix::sys::socket::sockopt::ReceiveTimeout, &limit)
+        limit_silence(&self.socket, limit)
     }
 
     fn send(&self, data: &[u8]) -> nix::Result<()> {
@@ -183,6 +182,12 @@ impl Channel {
     pub fn raw(&self) -> RawFd {
         self.socket.as_raw_fd()
     }
+}
+
+/// From now on a receive gives up with EAGAIN when nothing has come for so long.
+pub fn limit_silence(socket: &OwnedFd, limit: Duration) -> nix::Result<()> {
+    let limit = nix::sys::time::TimeVal::new(limit.as_secs() as i64, limit.subsec_micros().into());
+    nix::sys::socket::setsockopt(socket, nix::sys::socket::sockopt::ReceiveTimeout, &limit)
 }
 
 fn tagged(tag: u8, rest: &[u8]) -> Vec<u8> {

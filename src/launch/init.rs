@@ -3,6 +3,7 @@
 use super::channel::{Channel, Down, Up};
 use super::{rendezvous, stdio};
 use crate::confine::{self, AfterLoad};
+use crate::deadline::Deadline;
 use crate::fault::{During, Fault};
 use crate::namespaces::{self, Joined};
 use crate::plan::{Plan, Sysctl};
@@ -239,7 +240,10 @@ fn launch(
         let pid = nix::unistd::getpid().as_raw();
         let state = (inherited.state)(Status::Created, pid);
         let drop_rest = || program.after.drop_now();
-        if let Err(fault) = crate::hooks::run(&plan.hooks.start_container, "startContainer", &state, None, &drop_rest) {
+        let hooks = &plan.hooks.start_container;
+        // Who waits for us ends us with them when its time is over.
+        let no_limit = Deadline::default();
+        if let Err(fault) = crate::hooks::run(hooks, "startContainer", &state, None, &drop_rest, no_limit) {
             return complain(fault);
         }
     }
