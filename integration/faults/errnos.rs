@@ -26,6 +26,7 @@ const CALLS: &[(&str, libc::c_long, i32)] = table! {
     SYS_chroot EPERM
     SYS_clone EAGAIN
     SYS_clone3 EAGAIN
+    SYS_clock_nanosleep EINTR
     SYS_close EIO
     SYS_close_range EINVAL
     SYS_connect EAGAIN

@@ -58,18 +58,34 @@ struct Tracer<'a> {
     run: Run,
 }
 
-/// Runs a command to its end, and its tasks to theirs, to their execve or to where they wait to be started.
+/// Whether this kernel lets a tracer fail a call on every processor alike.
+///
+/// # Errors
+/// Why not.
+pub fn is_possible() -> Result<(), String> {
+    const SINCE: (u32, u32) = (6, 16);
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").map_err(|error| error.to_string())?;
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    match version >= SINCE {
+        true => Ok(()),
+        false => Err(format!("PTRACE_SET_SYSCALL_INFO needs Linux 6.16, and this is {}", release.trim_end())),
+    }
+}
+
+/// Runs a command as this user, to its end, and its tasks to theirs, to their execve or to where they wait to be started.
 ///
 /// # Errors
 /// What the kernel has against tracing.
 pub fn run(
     mut command: Command,
+    user: Option<u32>,
     beside: Option<i32>,
     fault: Option<(&Call, Fault)>,
     bound: Duration,
 ) -> io::Result<Run> {
     let begun = Instant::now();
-    let child = ptrace::traced(&mut command).spawn()?;
+    let child = ptrace::traced(&mut command, user).spawn()?;
     let main = child.id() as i32;
     let run = Run { calls: Vec::new(), status: None, hit: false, tasks: Vec::new(), took: Duration::ZERO };
     let mut tracer = Tracer { fault, tasks: BTreeMap::new(), early: BTreeSet::new(), main, run };

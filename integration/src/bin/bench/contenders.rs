@@ -56,6 +56,11 @@ impl Shapes {
             cgroup: sandbox.cgroup_dir("it"),
         }
     }
+
+    /// The bundle whose program waits.
+    pub fn pause(&self) -> &Path {
+        &self.pause
+    }
 }
 
 fn sample(name: &str) -> PathBuf {
@@ -145,6 +150,17 @@ impl<'a> Runtime<'a> {
         let all = [("rt", rt_bin().to_owned())].into_iter().chain(peers);
         let root = |name: &str| if name == "rt" { sandbox.state_dir() } else { sandbox.dir().join(name) };
         all.map(|(name, path)| Runtime { name: name.to_owned(), path, root: root(name), shapes }).collect()
+    }
+
+    /// Where it keeps its state.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(&self.path);
+        command.arg("--root").arg(&self.root).args(words);
+        command
     }
 
     pub fn version(&self) -> String {
