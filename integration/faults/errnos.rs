@@ -170,6 +170,7 @@ pub const OLD: &[(&str, libc::c_long, i32)] = table! {
     SYS_mkdir ENOSPC
     SYS_mknod ENOSPC
     SYS_open EMFILE
+    SYS_pause EINTR
     SYS_pipe EMFILE
     SYS_poll EINTR
     SYS_readlink EIO

@@ -12,7 +12,7 @@ use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 /// How long what was told may take to become true: a signal is sent, not obeyed, when `kill` ends.
-const SETTLING: Duration = Duration::from_secs(3);
+const SETTLING: Duration = Duration::from_secs(6);
 
 impl Matrix<'_> {
     pub fn expect_success(&self, run: &Run) -> Vec<String> {
@@ -75,13 +75,18 @@ impl Matrix<'_> {
             (Some(0), _) => self.must_be_after(status),
             // The process was killed, and rt says so with its own code.
             (Some(137), _) if kills => Vec::new(),
+            (Some(_), _) if self.subject.name == "run" && matches!(status, Some("created" | "running")) => {
+                vec![format!("failed, and left the container {status:?}: {stderr}")]
+            }
             (Some(_), _) if self.subject.makes && status.is_some() => {
                 vec![format!("failed, and left the container {status:?}: {stderr}")]
             }
             (Some(_), _) => {
                 self.said.borrow_mut().extend(words::errors(&stderr).map(str::to_owned));
                 let errno = if let Fault::Fail(errno) = fault { Some(errno) } else { None };
-                let lent = (!self.scene.has_all_back()).then(|| format!("failed, and a device is gone: {stderr}"));
+                // One that ran had become the container's own.
+                let lost = self.subject.makes && !self.scene.has_all_back();
+                let lent = lost.then(|| format!("failed, and a device is gone: {stderr}"));
                 words::judge(&stderr, errno).into_iter().chain(lent).collect()
             }
             // The allocator's calls, and those before main, have nobody to tell.
@@ -112,11 +117,15 @@ impl Matrix<'_> {
             let pid = state["pid"].as_i64().unwrap_or(0) as i32;
             let lives = !matches!(status.as_str(), "stopped" | "creating");
             let true_now = if lives { trace::is_alive(pid) } else { status == "stopped" };
-            if true_now {
-                return self.listed(Some(status));
-            }
-            if Instant::now() > until {
-                return Err(format!("state says {status}, pid {pid}, which is not so"));
+            let listed = true_now.then(|| self.listed(Some(status.clone())));
+            match listed {
+                Some(Ok(status)) => return Ok(status),
+                Some(Err(problem)) if Instant::now() > until => return Err(problem),
+                None if Instant::now() > until => {
+                    return Err(format!("state says {status}, pid {pid}, which is not so"));
+                }
+                // A freeze that was begun takes a moment.
+                _ => {}
             }
         }
     }

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 /// A case that takes longer hangs: every wait of rt's own ends before.
 pub const BOUND: Duration = Duration::from_secs(14);
 /// How often a call is looked for where scheduling may have moved it.
-const TRIES: usize = 6;
+const TRIES: usize = 12;
 
 /// # Errors
 /// What this machine lacks.
@@ -113,7 +113,7 @@ impl Matrix<'_> {
                     Fault::Kill => "killed".to_owned(),
                     Fault::Fail(errno) => format!("{:?}", std::io::Error::from_raw_os_error(errno).kind()),
                 };
-                println!("{name}: call {number} ({} {} {word}) {what}: {problem}", call.series, call.position);
+                println!("{name}: call {number} ({} {word} {}) {what}: {problem}", call.series, call.position);
             }
         }
     }

@@ -176,7 +176,7 @@ fn attend(entry: &mut Entry, channel: &Channel, page: &FaultPage, child: &Child)
                 let state =
                     entry.record.for_hooks(Status::Running, entry.record.init.as_ref().map_or(0, |init| init.pid));
                 entry.outlets.listener(listener, child.pid.as_raw(), &state)?;
-                let _ = channel.tell(Down::Delivered);
+                channel.tell(Down::Delivered)?;
             }
             Up::Terminal(master, name) => entry.outlets.terminal(master, &name)?,
             Up::Failed(fault) => return Err(fault.into()),
@@ -275,9 +275,8 @@ impl Inside<'_> {
             // Our standard streams are still the caller's, and nobody waits for the parent before the program looks.
             crate::terminal::fit(pty.master.as_fd());
         }
-        if self.channel.report(&Up::Terminal(pty.master, pty.name)).is_err() {
-            exit_now(1);
-        }
+        let handed = self.channel.report(&Up::Terminal(pty.master, pty.name));
+        handed.during("channel", || "cannot hand over the terminal".to_owned())?;
         pty.slave.enter()
     }
 

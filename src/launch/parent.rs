@@ -200,16 +200,7 @@ impl Making {
             let namespace = open_user_namespace(site.host, child.pid)?;
             self.unmapped.map(&site.plan.root, namespace.as_fd())?;
         }
-        self.tell(Down::Mapped)
-    }
-
-    fn tell(&self, message: Down) -> Result<()> {
-        match self.channel.tell(message) {
-            // A child that is gone is found out, with its reason, by the next listen.
-            Ok(()) | Err(Errno::EPIPE | Errno::ECONNRESET | Errno::ECONNREFUSED | Errno::ENOTCONN) => Ok(()),
-            // One that lives would wait for ever for what was not sent.
-            Err(errno) => Ok(Err(errno).during("init", || "cannot tell init to go on".to_owned())?),
-        }
+        Ok(self.channel.tell(Down::Mapped)?)
     }
 
     fn listen(&self, site: &Site) -> Result<Up> {
@@ -291,12 +282,12 @@ impl Making {
                 }
                 Up::NeedDevices => {
                     self.take_devices(site)?;
-                    self.tell(Down::DevicesMoved)?;
+                    self.channel.tell(Down::DevicesMoved)?;
                 }
                 Up::RunHooks => {
                     self.hooks_before_pivot(site)?;
                     self.at = "enter its root and become the process";
-                    self.tell(Down::HooksDone)?;
+                    self.channel.tell(Down::HooksDone)?;
                 }
                 Up::Warn(text) => site.log.warn(&text),
                 Up::Terminal(master, name) => site.outlets.terminal(master, &name)?,
@@ -347,16 +338,16 @@ impl Making {
         }
         site.outlets.pidfd(init, "standard")?;
         if !site.run {
-            return self.tell(Down::Wait);
+            return Ok(self.channel.tell(Down::Wait)?);
         }
         self.at = "run its startContainer hooks and its program";
-        self.tell(Down::Go)?;
+        self.channel.tell(Down::Go)?;
         loop {
             match self.listen(site)? {
                 Up::Listener(listener) => {
                     let pid = init.pid.as_raw();
                     site.outlets.listener(listener, pid, &site.record.for_hooks(Status::Creating, pid))?;
-                    self.tell(Down::Delivered)?;
+                    self.channel.tell(Down::Delivered)?;
                 }
                 Up::Failed(fault) => return Err(fault.into()),
                 Up::Lost => return Err(self.death(site).into()),

@@ -125,7 +125,10 @@ fn helper(program: &str, pid: Pid, maps: &[IdMap]) -> Result<(), Fault> {
     if said.status.success() {
         return Ok(());
     }
-    let said = said.err.trim().replace('\n', "; ");
+    let said = match said.err.trim() {
+        "" => said.status.to_string(),
+        words => words.replace('\n', "; "),
+    };
     let file = if program == "newuidmap" { "/etc/subuid" } else { "/etc/subgid" };
     Err(Fault::new(STAGE, format!("{program} failed: {said}"))
         .hint(format!("the ranges must be the caller's in {file}, and {program} must be setuid root")))

@@ -35,6 +35,8 @@ impl Shapes {
         let bundle = |id: &str, spec: &Value, args: &[&str]| {
             let mut spec = spec.clone();
             set(&mut spec, "/process/args", json!(args));
+            // Older peers take no newer one.
+            set(&mut spec, "/ociVersion", json!("1.0.2"));
             set(&mut spec, "/root/path", json!("rootfs"));
             // One container at a time: they may share a name.
             set(&mut spec, "/linux/cgroupsPath", json!(format!("{}/it", sandbox.cgroup())));
@@ -55,11 +57,6 @@ impl Shapes {
             seccomp: bundle("seccomp", &with_seccomp, &["/bin/true"]),
             cgroup: sandbox.cgroup_dir("it"),
         }
-    }
-
-    /// The bundle whose program waits.
-    pub fn pause(&self) -> &Path {
-        &self.pause
     }
 }
 
@@ -150,17 +147,6 @@ impl<'a> Runtime<'a> {
         let all = [("rt", rt_bin().to_owned())].into_iter().chain(peers);
         let root = |name: &str| if name == "rt" { sandbox.state_dir() } else { sandbox.dir().join(name) };
         all.map(|(name, path)| Runtime { name: name.to_owned(), path, root: root(name), shapes }).collect()
-    }
-
-    /// Where it keeps its state.
-    pub fn root(&self) -> &Path {
-        &self.root
-    }
-
-    pub fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(&self.path);
-        command.arg("--root").arg(&self.root).args(words);
-        command
     }
 
     pub fn version(&self) -> String {

@@ -3,7 +3,7 @@
 //! All contenders take turns in every round, so that whatever disturbs the machine disturbs all of them. Medians are
 //! compared; the minimum says how quiet it was. Nothing is asserted: times belong to the machine.
 //!
-//! `bench [ROUNDS]`, 60 without; 0 for what is no matter of time alone; `bench kills RUNTIME` for what that one leaves when
+//! `bench [ROUNDS]`, 60 without; 0 for what is no matter of time alone; `bench kills PATH` for what that one leaves when
 //! it is killed. The work is done in a mount namespace of its own, with a pure cgroup2 hierarchy and
 //! a tmpfs on /run; the sandbox complains if anything is left.
 
@@ -16,6 +16,7 @@ mod timer;
 
 use contenders::{Contender, Floor, Runtime, Shapes};
 use rt_integration::{Sandbox, rt_bin};
+use std::path::Path;
 use std::process::ExitCode;
 use table::Table;
 use timer::Timer;
@@ -26,11 +27,11 @@ const WARM: usize = 3;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    if let [verb, name] = words.as_slice()
+    if let [verb, path] = words.as_slice()
         && verb == "kills"
     {
-        if let Err(why) = kills::of(name) {
-            println!("{name:<8} {why}");
+        if let Err(why) = kills::of(Path::new(path)) {
+            println!("{path}: {why}");
         }
         return ExitCode::SUCCESS;
     }
