@@ -48,12 +48,15 @@ const CALLS: &[(&str, libc::c_long, i32)] = table! {
     SYS_fsmount ENOSPC
     SYS_fsopen EMFILE
     SYS_fspick EMFILE
+    SYS_fgetxattr EIO
+    SYS_fsetxattr ENOSPC
     SYS_fstat EIO
     SYS_fstatfs EIO
     SYS_ftruncate ENOSPC
     SYS_getcwd ENOMEM
     SYS_getdents64 EIO
     SYS_getgroups EINVAL
+    SYS_getxattr EIO
     SYS_getrandom EINTR
     SYS_getsockopt ENOBUFS
     SYS_ioctl EIO

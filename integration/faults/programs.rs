@@ -12,7 +12,7 @@ pub fn loaded() -> BTreeSet<u32> {
 
 /// What has come to these and stays, once the kernel has let go of what is not used. Others of the host come and go.
 pub fn more_than(before: &BTreeSet<u32>) -> Option<String> {
-    let until = Instant::now() + Duration::from_secs(5);
+    let until = Instant::now() + Duration::from_secs(20);
     let mut left = &loaded() - before;
     while !left.is_empty() {
         if Instant::now() > until {
