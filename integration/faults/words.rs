@@ -21,8 +21,12 @@ pub fn judge(stderr: &str, errno: Option<i32>) -> Option<String> {
     }
     let says_errno = errno.is_some_and(|errno| text.to_lowercase().contains(&words(errno)));
     // A sentence that gives another reason has parts: what, why, what may help.
-    let says_why =
-        says_errno || text.contains(": ") || text.contains(" (") || text.contains("killed") || text.contains("died");
+    let says_why = says_errno
+        || text.contains(": ")
+        || text.contains(" (")
+        || text.contains("killed")
+        || text.contains("died")
+        || text.contains("stopped");
     (!says_why).then(|| format!("gives no reason: {error:?}"))
 }
 
