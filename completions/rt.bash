@@ -219,7 +219,7 @@ _rt() {
             return 0
             ;;
         rt__subcmd__create)
-            opts="-b -f -h --bundle --config --pid-file --no-pivot --no-new-keyring --console-socket --pidfd-socket --preserve-fds --help"
+            opts="-b -f -h --bundle --config --pid-file --no-pivot --no-new-keyring --console-socket --pidfd-socket --preserve-fds --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -318,6 +318,10 @@ _rt() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -358,7 +362,7 @@ _rt() {
             return 0
             ;;
         rt__subcmd__exec)
-            opts="-p -e -u -g -t -d -c -h --process --cwd --env --user --additional-gids --tty --detach --pid-file --console-socket --pidfd-socket --preserve-fds --cap --no-new-privs --apparmor --process-label --cgroup --ignore-paused --help"
+            opts="-p -e -u -g -t -d -c -h --process --cwd --env --user --additional-gids --tty --detach --pid-file --console-socket --pidfd-socket --preserve-fds --cap --no-new-privs --apparmor --process-label --cgroup --ignore-paused --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -494,6 +498,10 @@ _rt() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -616,7 +624,7 @@ _rt() {
             return 0
             ;;
         rt__subcmd__run)
-            opts="-b -f -d -h --bundle --config --pid-file --no-pivot --no-new-keyring --console-socket --pidfd-socket --preserve-fds --detach --keep --no-subreaper --help"
+            opts="-b -f -d -h --bundle --config --pid-file --no-pivot --no-new-keyring --console-socket --pidfd-socket --preserve-fds --detach --keep --no-subreaper --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -715,6 +723,10 @@ _rt() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -755,12 +767,16 @@ _rt() {
             return 0
             ;;
         rt__subcmd__start)
-            opts="-h --help"
+            opts="-h --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

@@ -68,9 +68,11 @@ complete -c rt -n "__fish_rt_using_subcommand create" -l pid-file -d 'Write the 
 complete -c rt -n "__fish_rt_using_subcommand create" -l console-socket -d 'Send the terminal\'s descriptor to this unix socket' -r -F
 complete -c rt -n "__fish_rt_using_subcommand create" -l pidfd-socket -d 'Send a pidfd of the process to this unix socket' -r -F
 complete -c rt -n "__fish_rt_using_subcommand create" -l preserve-fds -d 'Pass N more descriptors, from 3 up, to the process' -r
+complete -c rt -n "__fish_rt_using_subcommand create" -l timeout -d 'Give up, and undo it, if the program does not run after this long' -r
 complete -c rt -n "__fish_rt_using_subcommand create" -l no-pivot -d 'Change the root without pivot_root, for a host running from an initramfs'
 complete -c rt -n "__fish_rt_using_subcommand create" -l no-new-keyring -d 'Keep the caller\'s session keyring'
 complete -c rt -n "__fish_rt_using_subcommand create" -s h -l help -d 'Print help'
+complete -c rt -n "__fish_rt_using_subcommand start" -l timeout -d 'Give up, and undo it, if the program does not run after this long' -r
 complete -c rt -n "__fish_rt_using_subcommand start" -s h -l help -d 'Print help'
 complete -c rt -n "__fish_rt_using_subcommand run" -s b -l bundle -d 'The bundle, a directory with config.json [default: .]' -r -f -a "(__fish_complete_directories)"
 complete -c rt -n "__fish_rt_using_subcommand run" -s f -l config -d 'Read FILE instead of the bundle\'s config.json' -r -F
@@ -78,6 +80,7 @@ complete -c rt -n "__fish_rt_using_subcommand run" -l pid-file -d 'Write the con
 complete -c rt -n "__fish_rt_using_subcommand run" -l console-socket -d 'Send the terminal\'s descriptor to this unix socket' -r -F
 complete -c rt -n "__fish_rt_using_subcommand run" -l pidfd-socket -d 'Send a pidfd of the process to this unix socket' -r -F
 complete -c rt -n "__fish_rt_using_subcommand run" -l preserve-fds -d 'Pass N more descriptors, from 3 up, to the process' -r
+complete -c rt -n "__fish_rt_using_subcommand run" -l timeout -d 'Give up, and undo it, if the program does not run after this long' -r
 complete -c rt -n "__fish_rt_using_subcommand run" -l no-pivot -d 'Change the root without pivot_root, for a host running from an initramfs'
 complete -c rt -n "__fish_rt_using_subcommand run" -l no-new-keyring -d 'Keep the caller\'s session keyring'
 complete -c rt -n "__fish_rt_using_subcommand run" -s d -l detach -d 'Return once the process has started'
@@ -97,6 +100,7 @@ complete -c rt -n "__fish_rt_using_subcommand exec" -s c -l cap -d 'Add a capabi
 complete -c rt -n "__fish_rt_using_subcommand exec" -l apparmor -d 'Confine the process by this AppArmor profile' -r
 complete -c rt -n "__fish_rt_using_subcommand exec" -l process-label -d 'Give the process this SELinux label' -r
 complete -c rt -n "__fish_rt_using_subcommand exec" -l cgroup -d 'Run in this cgroup below the container\'s' -r
+complete -c rt -n "__fish_rt_using_subcommand exec" -l timeout -d 'Give up, and undo it, if the program does not run after this long' -r
 complete -c rt -n "__fish_rt_using_subcommand exec" -s t -l tty -d 'Give the process a terminal'
 complete -c rt -n "__fish_rt_using_subcommand exec" -s d -l detach -d 'Return once the process has started'
 complete -c rt -n "__fish_rt_using_subcommand exec" -l no-new-privs -d 'Never let the process gain privileges'

@@ -14,8 +14,8 @@ pub fn open() -> Result<OwnedFd, Fault> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
     let what = || "cannot open /proc".to_owned();
     let proc = crate::sys::fs::open("/proc", flags).during("proc", what)?;
-    match filesystem_magic(&proc) {
-        Ok(PROC_SUPER_MAGIC) => Ok(proc),
+    match filesystem_magic(&proc).during("proc", || "cannot ask what is at /proc".to_owned())? {
+        PROC_SUPER_MAGIC => Ok(proc),
         _ => Err(Fault::new("proc", "/proc is not a procfs").path("/proc").hint("mount -t proc proc /proc")),
     }
 }

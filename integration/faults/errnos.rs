@@ -26,6 +26,7 @@ const CALLS: &[(&str, libc::c_long, i32)] = table! {
     SYS_chroot EPERM
     SYS_clone EAGAIN
     SYS_clone3 EAGAIN
+    SYS_clock_nanosleep EINTR
     SYS_close EIO
     SYS_close_range EINVAL
     SYS_connect EAGAIN
@@ -47,12 +48,15 @@ const CALLS: &[(&str, libc::c_long, i32)] = table! {
     SYS_fsmount ENOSPC
     SYS_fsopen EMFILE
     SYS_fspick EMFILE
+    SYS_fgetxattr EIO
+    SYS_fsetxattr ENOSPC
     SYS_fstat EIO
     SYS_fstatfs EIO
     SYS_ftruncate ENOSPC
     SYS_getcwd ENOMEM
     SYS_getdents64 EIO
     SYS_getgroups EINVAL
+    SYS_getxattr EIO
     SYS_getrandom EINTR
     SYS_getsockopt ENOBUFS
     SYS_ioctl EIO
@@ -169,6 +173,7 @@ pub const OLD: &[(&str, libc::c_long, i32)] = table! {
     SYS_mkdir ENOSPC
     SYS_mknod ENOSPC
     SYS_open EMFILE
+    SYS_pause EINTR
     SYS_pipe EMFILE
     SYS_poll EINTR
     SYS_readlink EIO

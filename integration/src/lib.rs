@@ -18,6 +18,7 @@ mod bundle;
 mod descriptors;
 pub mod docs;
 mod host;
+pub mod kills;
 pub mod leaks;
 mod outcome;
 pub mod pty;
@@ -36,6 +37,7 @@ pub use outcome::{Outcome, Running, copy_program, wait_text};
 pub use sandbox::{Sandbox, systemd_runs};
 pub use skip::report as report_skip;
 pub use spec::{default_spec, set};
+pub use sys::bpf::device_programs;
 pub use sys::exchange;
 
 use std::path::{Path, PathBuf};

@@ -161,11 +161,20 @@ impl Sandbox {
 
     /// rt with this sandbox's `--root`, ready to be changed and given to [`Sandbox::finish`] or [`Sandbox::spawn`].
     pub fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
+        let mut command = self.command_of_root(args);
+        if let Some(uid) = self.user {
+            // std also clears the supplementary groups when root changes user.
+            command.uid(uid).gid(uid);
+        }
+        command
+    }
+
+    /// The same for a caller that becomes the sandbox's user by himself.
+    pub fn command_of_root<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
         let mut command = Command::new(rt_bin());
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").stdin(no_input());
         if let Some(uid) = self.user {
-            // std also clears the supplementary groups when root changes user.
-            command.uid(uid).gid(uid).env("XDG_RUNTIME_DIR", self.dir.join(format!("xdg-{uid}")));
+            command.env("XDG_RUNTIME_DIR", self.dir.join(format!("xdg-{uid}")));
         }
         command.current_dir(self.dir()).arg("--root").arg(self.state_dir()).args(args);
         command

@@ -1,5 +1,6 @@
 //! The few system calls that std does not have.
 
+pub mod bpf;
 pub mod ptrace;
 
 use std::ffi::{CString, OsStr};

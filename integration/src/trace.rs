@@ -3,7 +3,8 @@
 //!
 //! Each process is a series of its own, named by its place in the tree (`0` is the command, `0.1` the second task that
 //! it made), until it executes a program; the command itself is followed through its own execve. A call is named by
-//! its series and its position there, so that scheduling between processes does not matter.
+//! its series and by how many of its kind were before it there, so that scheduling between processes does not matter, and
+//! one wait more or less little.
 
 use crate::sys;
 use crate::sys::ptrace::{self, At, Event};
@@ -16,8 +17,9 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
     pub series: String,
-    pub position: usize,
     pub number: u64,
+    /// How many calls of this number the series had before.
+    pub position: usize,
 }
 
 /// What is done to the one call.
@@ -43,7 +45,8 @@ pub struct Run {
 struct Task {
     series: String,
     children: usize,
-    position: usize,
+    /// How many calls it has made, by number.
+    made: BTreeMap<u64, usize>,
     /// The call in which it is.
     inside: Option<u64>,
     failing: Option<i32>,
@@ -58,18 +61,34 @@ struct Tracer<'a> {
     run: Run,
 }
 
-/// Runs a command to its end, and its tasks to theirs, to their execve or to where they wait to be started.
+/// Whether this kernel lets a tracer fail a call on every processor alike.
+///
+/// # Errors
+/// Why not.
+pub fn is_possible() -> Result<(), String> {
+    const SINCE: (u32, u32) = (6, 16);
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").map_err(|error| error.to_string())?;
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    match version >= SINCE {
+        true => Ok(()),
+        false => Err(format!("PTRACE_SET_SYSCALL_INFO needs Linux 6.16, and this is {}", release.trim_end())),
+    }
+}
+
+/// Runs a command as this user, to its end, and its tasks to theirs, to their execve or to where they wait to be started.
 ///
 /// # Errors
 /// What the kernel has against tracing.
 pub fn run(
     mut command: Command,
+    user: Option<u32>,
     beside: Option<i32>,
     fault: Option<(&Call, Fault)>,
     bound: Duration,
 ) -> io::Result<Run> {
     let begun = Instant::now();
-    let child = ptrace::traced(&mut command).spawn()?;
+    let child = ptrace::traced(&mut command, user).spawn()?;
     let main = child.id() as i32;
     let run = Run { calls: Vec::new(), status: None, hit: false, tasks: Vec::new(), took: Duration::ZERO };
     let mut tracer = Tracer { fault, tasks: BTreeMap::new(), early: BTreeSet::new(), main, run };
@@ -90,7 +109,7 @@ pub fn run(
 impl Tracer<'_> {
     fn add(&mut self, pid: i32, series: String) {
         self.run.tasks.push(pid);
-        self.tasks.insert(pid, Task { series, children: 0, position: 0, inside: None, failing: None });
+        self.tasks.insert(pid, Task { series, children: 0, made: BTreeMap::new(), inside: None, failing: None });
     }
 
     /// Once the fault has happened calls are of no interest any more.
@@ -164,11 +183,13 @@ impl Tracer<'_> {
         let Some(task) = self.tasks.get_mut(&pid) else { return };
         match ptrace::at(pid) {
             // It may have been anywhere on its way to its wait for `start`.
-            At::Entry(number) if task.series == "init" && task.position == 0 && number != libc::SYS_accept4 as u64 => {}
+            At::Entry(number)
+                if task.series == "init" && task.made.is_empty() && number != libc::SYS_accept4 as u64 => {}
             At::Entry(number) => {
                 task.inside = Some(number);
-                let call = Call { series: task.series.clone(), position: task.position, number };
-                task.position += 1;
+                let made = task.made.entry(number).or_default();
+                let call = Call { series: task.series.clone(), number, position: *made };
+                *made += 1;
                 if let Some((_, fault)) = self.fault.filter(|(wanted, _)| !self.run.hit && **wanted == call) {
                     self.run.hit = true;
                     match fault {

@@ -1,6 +1,6 @@
 //! The six hooks: when, in what order, with what, and what their failure does.
 
-use rt_integration::{Sandbox, sandbox};
+use rt_integration::{Sandbox, sandbox, skip};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::PathBuf;
@@ -210,4 +210,34 @@ fn a_hook_that_prints_rubbish_fails_the_start() {
     bundle.start().fails_with("error running startContainer hook #0: exit status 3");
     assert_eq!(bundle.status(), "stopped");
     bundle.delete().ok();
+}
+
+/// Each kind where it belongs; after them init is closed again to who is of the same user (its files in /proc are root's).
+#[test]
+fn hooks_of_a_user_without_privilege() {
+    let sandbox = match Sandbox::new() {
+        Ok(sandbox) => sandbox.as_user(12345),
+        Err(why) => skip!("{why}"),
+    };
+    let seen = sandbox.dir().join("seen");
+    let inside = |file: &str| {
+        format!("readlink /proc/self/ns/mnt > {}-{file}; id -u >> {}-{file}", seen.display(), seen.display())
+    };
+    let hook =
+        |file: &str| json!([{ "path": "/bin/sh", "args": ["sh", "-c", inside(file)], "env": ["PATH=/bin:/usr/bin"] }]);
+    let bundle = sandbox.bundle("c").set("/hooks/createRuntime", hook("runtime"));
+    let bundle = bundle.set("/hooks/createContainer", hook("container"));
+    bundle.create().ok();
+    let read = |file: &str| fs::read_to_string(format!("{}-{file}", seen.display())).expect("the hook's note");
+    let of = |pid: &str| format!("{}\n", fs::read_link(format!("/proc/{pid}/ns/mnt")).expect("procfs").display());
+    assert_eq!(read("runtime"), of("thread-self") + "12345\n");
+    let pid = bundle.pid().to_string();
+    assert_eq!(read("container"), of(&pid) + "0\n");
+    let owner = fs::metadata(format!("/proc/{pid}/environ")).expect("procfs");
+    assert_eq!(std::os::unix::fs::MetadataExt::uid(&owner), 0);
+    bundle.start().ok();
+    bundle.delete_force().ok();
+    let failing = json!([{ "path": "/bin/sh", "args": ["sh", "-c", "echo why >&2; exit 3"] }]);
+    let bundle = sandbox.bundle("c").set("/hooks/createContainer", failing);
+    bundle.create().fails_with("error running createContainer hook #0: exit status 3, stdout: , stderr: why");
 }

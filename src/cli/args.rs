@@ -21,6 +21,8 @@ pub struct CreateArgs {
     pub pidfd_socket: Option<PathBuf>,
     /// How many descriptors from 3 up to pass on.
     pub preserve_fds: u32,
+    /// How long it may take until the program runs; `None` is for ever.
+    pub timeout: Option<Duration>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,9 +58,16 @@ pub struct ExecArgs {
     /// `[CONTROLLERS:]PATH` each.
     pub cgroup: Vec<String>,
     pub ignore_paused: bool,
+    pub timeout: Option<Duration>,
 }
 
-/// `start` and `state`, which take nothing but a name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StartArgs {
+    pub id: String,
+    pub timeout: Option<Duration>,
+}
+
+/// `state`, `pause` and `resume`, which take nothing but a name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IdArgs {
     pub id: String,
@@ -176,7 +185,14 @@ impl CreateArgs {
             console_socket: f.path("console-socket"),
             pidfd_socket: f.path("pidfd-socket"),
             preserve_fds: f.number("preserve-fds"),
+            timeout: f.duration("timeout"),
         }
+    }
+}
+
+impl StartArgs {
+    pub(super) fn from_found(f: &mut Found) -> StartArgs {
+        StartArgs { id: id(f), timeout: f.duration("timeout") }
     }
 }
 
@@ -213,6 +229,7 @@ impl ExecArgs {
             process_label: f.one("process-label").map(lossy),
             cgroup: f.many("cgroup").into_iter().map(lossy).collect(),
             ignore_paused: f.switch("ignore-paused"),
+            timeout: f.duration("timeout"),
         }
     }
 }

@@ -17,7 +17,7 @@ mod values;
 
 pub use args::{
     CheckArgs, CreateArgs, DeleteArgs, EventsArgs, ExecArgs, GcArgs, IdArgs, KillArgs, ListArgs, ListFormat, PsArgs,
-    RunArgs, SpecArgs, StatsArgs, StatsFormat, UpdateArgs,
+    RunArgs, SpecArgs, StartArgs, StatsArgs, StatsFormat, UpdateArgs,
 };
 pub use global::{CgroupManager, Global, LogFormat, LogLevel, Rootless};
 pub use normalise::normalise;
@@ -40,7 +40,7 @@ pub struct Invocation {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Create(CreateArgs),
-    Start(IdArgs),
+    Start(StartArgs),
     Run(RunArgs),
     Exec(ExecArgs),
     State(IdArgs),
@@ -127,7 +127,7 @@ fn parse_command(words: Words) -> Result<Command, Usage> {
 fn build(verb: &Verb, f: &mut Found) -> Result<Command, Usage> {
     Ok(match verb.name {
         "create" => Command::Create(CreateArgs::from_found(f)),
-        "start" => Command::Start(IdArgs::from_found(f)),
+        "start" => Command::Start(StartArgs::from_found(f)),
         "run" => Command::Run(RunArgs::from_found(f)),
         "exec" => {
             let exec = ExecArgs::from_found(f);

@@ -172,6 +172,9 @@ const CREATE: &[Flag] = &[
     flag("preserve-fds", One(Number("N")), "Pass N more descriptors, from 3 up, to the process"),
 ];
 
+const TIMEOUT: &[Flag] =
+    &[flag("timeout", One(Duration("DURATION")), "Give up, and undo it, if the program does not run after this long")];
+
 const CHECK: &[Flag] = &[
     flag("config", One(Path("FILE")), "Read FILE instead of the bundle's config.json").short('f'),
     flag("json", Switch, "Print one JSON object"),
@@ -214,28 +217,28 @@ pub(super) const VERBS: &[Verb] = &[
     Verb {
         name: "create",
         about: "Create a container; its program waits for start",
-        flags: &[BUNDLE, CREATE, HELP],
+        flags: &[BUNDLE, CREATE, TIMEOUT, HELP],
         positionals: &[ID],
         passes_rest: false,
     },
     Verb {
         name: "start",
         about: "Start the program of a created container",
-        flags: &[HELP],
+        flags: &[TIMEOUT, HELP],
         positionals: &[ID],
         passes_rest: false,
     },
     Verb {
         name: "run",
         about: "Create a container, start it and wait for its end",
-        flags: &[BUNDLE, CREATE, RUN, HELP],
+        flags: &[BUNDLE, CREATE, RUN, TIMEOUT, HELP],
         positionals: &[ID],
         passes_rest: false,
     },
     Verb {
         name: "exec",
         about: "Run another process in a container",
-        flags: &[EXEC, HELP],
+        flags: &[EXEC, TIMEOUT, HELP],
         positionals: &[
             ID,
             Positional {

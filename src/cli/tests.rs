@@ -68,7 +68,7 @@ fn containerd_create() {
 fn containerd_short_commands() {
     let got = ok(&format!("{SHIM} start c1"));
     assert_eq!(got.global, shim_global(CgroupManager::Cgroupfs));
-    assert_eq!(got.command, Command::Start(id("c1")));
+    assert_eq!(got.command, Command::Start(StartArgs { id: "c1".into(), timeout: None }));
     let kill = |all| Command::Kill(KillArgs { id: "c1".into(), signal: Some("9".into()), all });
     assert_eq!(command(&format!("{SHIM} kill --all c1 9")), kill(true));
     assert_eq!(command(&format!("{SHIM} kill c1 9")), kill(false));
@@ -335,4 +335,23 @@ fn canonical_form() {
 #[test]
 fn the_whole_tree_is_sound() {
     command_for_docs().debug_assert();
+}
+
+#[test]
+fn a_bound_on_the_time() {
+    for words in [
+        "rt create --timeout 2s c",
+        "rt run --timeout=1m30s c",
+        "rt start --timeout 200ms c",
+        "rt exec --timeout 2s c x",
+    ] {
+        let timeout = match command(words) {
+            Command::Create(args) => args.timeout,
+            Command::Run(args) => args.create.timeout,
+            Command::Start(args) => args.timeout,
+            Command::Exec(args) => args.timeout,
+            other => panic!("{other:?}"),
+        };
+        assert!(timeout.is_some(), "{words}");
+    }
 }

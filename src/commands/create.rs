@@ -5,6 +5,7 @@ use super::readiness::{self, Readiness};
 use super::{App, destroy};
 use crate::cgroups::{Cgroup, Hierarchy};
 use crate::cli::CreateArgs;
+use crate::deadline::Deadline;
 use crate::fault::{During, Fault};
 use crate::host::Host;
 use crate::launch::{Outlets, Site, launch};
@@ -40,6 +41,8 @@ pub struct Made {
     pub launched: Launched,
     /// What waits for the program to say that it is ready, where the caller's service manager is to know.
     pub readiness: Option<Readiness>,
+    /// When the call gives up on what is still to come.
+    pub deadline: Deadline,
 }
 
 /// Its init, and what is known of it.
@@ -54,9 +57,12 @@ pub struct Launched {
 /// Makes a container. If anything fails, all that was made is removed again.
 pub fn make(app: &App, args: &CreateArgs, mode: Mode) -> Result<Made> {
     spec::ids::check(&args.id)?;
+    let deadline = Deadline::after(args.timeout);
     let host = Host::probe()?;
     let preserved = Preserved::find(args.preserve_fds)?;
-    let mut config = spec::load(args.bundle.as_deref().unwrap_or(Path::new(".")), args.config.as_deref())?;
+    let load = || spec::load(args.bundle.as_deref().unwrap_or(Path::new(".")), args.config.as_deref());
+    deadline.rehearse("the bundle", || drop(load()))?;
+    let mut config = load()?;
     let options = Options {
         id: args.id.clone(),
         no_pivot: args.no_pivot,
@@ -95,11 +101,11 @@ pub fn make(app: &App, args: &CreateArgs, mode: Mode) -> Result<Made> {
     let dir = app.root.create(&args.id)?;
     let prepared = if notified { prepare_notify(&dir, mode) } else { Ok(None) };
     let made = prepared.map_err(anyhow::Error::from).and_then(|readiness| {
-        let launched = furnish(app, args, mode, &host, &config, &plan, &dir, hierarchy.as_ref(), outlets)?;
+        let launched = furnish(app, args, mode, &host, &config, &plan, &dir, hierarchy.as_ref(), outlets, deadline)?;
         Ok((launched, readiness))
     });
     match made {
-        Ok((launched, readiness)) => Ok(Made { dir, launched, readiness }),
+        Ok((launched, readiness)) => Ok(Made { dir, launched, readiness, deadline }),
         Err(error) => {
             destroy::unmake(&app.log, &plan, dir);
             Err(error)
@@ -124,6 +130,7 @@ fn furnish(
     dir: &Directory,
     hierarchy: Option<&Hierarchy>,
     outlets: Outlets,
+    deadline: Deadline,
 ) -> Result<Launched> {
     let mut record = first_record(plan, host)?;
     let planned = hierarchy.zip(plan.cgroup.as_ref());
@@ -153,6 +160,7 @@ fn furnish(
         pid_file: args.pid_file.as_deref(),
         cgroup,
         outlets,
+        deadline,
     };
     match launch(&mut site) {
         Ok(init) => Ok(Launched { init, record: site.record, cgroup: site.cgroup, master: site.outlets.master }),

@@ -1,6 +1,7 @@
 //! Ending a container and removing what rt made for it.
 
 use crate::cgroups::{self, Cgroup};
+use crate::deadline::Deadline;
 use crate::hooks;
 use crate::log::Log;
 use crate::plan::Plan;
@@ -8,15 +9,11 @@ use crate::rootfs::on_host;
 use crate::spec::Findings;
 use crate::spec::load::parse_spec;
 use crate::state::{Directory, Record, Status};
-use crate::sys::clone::pidfd_send_signal;
+use crate::sys::clone::{KILL_WAIT, ends_within, pidfd_send_signal};
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
-
-/// How long killed processes may take to be gone.
-const KILL_WAIT: Duration = Duration::from_secs(10);
 
 /// How long the init of a creator that died may take to notice and exit.
 const OWN_END: Duration = Duration::from_secs(2);
@@ -36,9 +33,7 @@ pub fn kill_all(record: &Record, init: Option<BorrowedFd>, cgroup: Option<&Cgrou
         kill_cgroup(record, cgroup)?;
     }
     let Some(init) = init else { return Ok(()) };
-    let mut fds = [PollFd::new(init, PollFlags::POLLIN)];
-    let limit = PollTimeout::try_from(KILL_WAIT).unwrap_or(PollTimeout::MAX);
-    if poll(&mut fds, limit)? == 0 {
+    if !ends_within(init, KILL_WAIT).context("cannot wait for the container's init to end")? {
         let pid = record.init.as_ref().map_or(0, |init| init.pid);
         bail!("container init still running: pid {pid} has not died {} s after SIGKILL", KILL_WAIT.as_secs());
     }
@@ -121,7 +116,8 @@ fn run_poststop(log: &Log, record: &Record, hooks: &[hooks::HookPlan]) {
     let state = record.for_hooks(Status::Stopped, 0);
     for (i, hook) in hooks.iter().enumerate() {
         let one = std::slice::from_ref(hook);
-        if let Err(fault) = hooks::run(one, "poststop", &state, Some(record.bundle.as_path()), &|| Ok(())) {
+        let bundle = Some(record.bundle.as_path());
+        if let Err(fault) = hooks::run(one, "poststop", &state, bundle, &|| Ok(()), Deadline::default()) {
             log.warn(&fault.to_string().replacen("#0", &format!("#{i}"), 1));
         }
     }

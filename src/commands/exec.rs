@@ -6,13 +6,14 @@ use super::preserved::Preserved;
 use super::{App, destroy};
 use crate::cli::ExecArgs;
 use crate::confine::{self, ProcessPlan};
+use crate::deadline::Deadline;
 use crate::host::Host;
 use crate::launch::{Entry, Outlets, enter, write_pid_file};
 use crate::namespaces;
 use crate::spec::Findings;
 use crate::spec::load::{self, ForExec};
 use crate::state::Record;
-use crate::sys::clone::{Child, Ended, pidfd_send_signal, wait};
+use crate::sys::clone::{Child, Ended, end};
 use crate::terminal::Relay;
 use anyhow::{Context, Result, bail};
 use oci_spec::runtime::{Capability, Process};
@@ -21,6 +22,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 #[inline(never)]
 pub fn run(app: &App, args: &ExecArgs) -> Result<u8> {
+    let deadline = Deadline::after(args.timeout);
     let host = Host::probe()?;
     let dir = app.root.open(&args.id)?;
     let record = dir.record()?;
@@ -53,12 +55,12 @@ pub fn run(app: &App, args: &ExecArgs) -> Result<u8> {
         sub_cgroup: sub_cgroup(args)?,
         preserve_fds: preserved.count,
         outlets,
+        deadline,
     };
     let (child, master) = enter(entry)?;
     accompany(app, args, foreground, &child, master, &record).inspect_err(|_| {
         // A caller that is told of a failure does not look for a process.
-        let _ = pidfd_send_signal(child.pidfd.as_fd(), libc::SIGKILL);
-        let _ = wait(child.pidfd.as_fd());
+        end(child.pidfd.as_fd());
     })
 }
 

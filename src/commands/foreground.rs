@@ -14,7 +14,7 @@ use std::os::fd::AsFd;
 
 /// Signals are blocked, and wait to be forwarded.
 pub struct Foreground {
-    mask: SigSet,
+    signals: SignalFd,
 }
 
 impl Foreground {
@@ -22,14 +22,14 @@ impl Foreground {
     pub fn begin() -> Result<Foreground> {
         let mask = SigSet::all();
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&mask), None).context("cannot block signals")?;
-        Ok(Foreground { mask })
+        let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
+        Ok(Foreground { signals: SignalFd::with_flags(&mask, flags).context("cannot watch signals")? })
     }
 
     /// Forwards every signal to `child` and reaps orphans until the child has ended, and relays its terminal if it has
     /// one of ours. Its end is read from its pidfd, and cannot be missed however fast it is.
     pub fn stay(&self, child: &Child, mut relay: Option<Relay>, mut readiness: Option<Readiness>) -> Result<Ended> {
-        let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
-        let signals = SignalFd::with_flags(&self.mask, flags).context("cannot watch signals")?;
+        let signals = &self.signals;
         let pidfd = child.pidfd.as_fd();
         loop {
             let watch = |fd| PollFd::new(fd, PollFlags::POLLIN);

@@ -2,9 +2,11 @@
 
 use super::{App, print};
 use crate::cli::{ListArgs, ListFormat};
+use crate::fault::During;
 use crate::host::Host;
 use crate::state::Told;
-use anyhow::{Context, Result};
+use anyhow::Result;
+use nix::errno::Errno;
 use nix::unistd::{Uid, User};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -13,8 +15,8 @@ use std::fmt::Write;
 pub fn run(app: &App, args: &ListArgs) -> Result<u8> {
     let ids = match app.root.ids() {
         Ok(ids) => ids,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && app.global.root.is_none() => Vec::new(),
-        Err(error) => return Err(error).with_context(|| format!("--root {}", app.root.path.display())),
+        Err(Errno::ENOENT) if app.global.root.is_none() => Vec::new(),
+        ids => ids.during("state", || format!("--root {}", app.root.path.display()))?,
     };
     if args.quiet {
         return print(&ids.iter().map(|id| format!("{id}\n")).collect::<String>());

@@ -112,7 +112,7 @@ pub fn run(app: &App, command: Command) -> Result<u8> {
     match command {
         Command::Create(args) => create::run(app, &args).context("rt create failed"),
         Command::Check(args) => check::run(app, &args).context("rt check failed"),
-        Command::Start(args) => start::run(app, &args.id),
+        Command::Start(args) => start::run(app, &args),
         Command::Run(args) => run::run(app, &args).context("rt run failed"),
         Command::Exec(args) => exec::run(app, &args).context("exec failed"),
         Command::State(args) => state::run(app, &args.id),

@@ -2,6 +2,7 @@
 
 use super::{App, destroy, print};
 use crate::cli::{ListFormat, PsArgs};
+use crate::helper;
 use crate::host::Host;
 use anyhow::{Context, Result, bail};
 use std::ffi::OsString;
@@ -29,12 +30,11 @@ pub fn run(app: &App, args: &PsArgs) -> Result<u8> {
         ListFormat::Table => {
             let all = [OsString::from("-ef")];
             let arguments = if args.arguments.is_empty() { &all[..] } else { &args.arguments };
-            let output = Command::new("ps").args(arguments).output().context("cannot run the host's ps")?;
-            if !output.status.success() {
-                let words = [output.stdout, output.stderr].concat();
-                bail!("ps: {}: {}", output.status, String::from_utf8_lossy(&words).trim_end());
+            let said = helper::run(Command::new("ps").args(arguments)).context("cannot run the host's ps")?;
+            if !said.status.success() {
+                bail!("ps: {}: {}", said.status, (said.out + &said.err).trim_end());
             }
-            print(&of_these(&String::from_utf8_lossy(&output.stdout), &pids)?)
+            print(&of_these(&said.out, &pids)?)
         }
     }
 }

@@ -14,7 +14,8 @@ use std::os::fd::AsFd;
 pub fn run(app: &App, args: &RunArgs) -> Result<u8> {
     if args.detach {
         let made = create::make(app, &args.create, Mode::RunDetached)?;
-        if let Some(Made { dir, launched: Launched { init, .. }, readiness: Some(readiness) }) = after_start(app, made)?
+        if let Some(Made { dir, launched: Launched { init, .. }, readiness: Some(readiness), .. }) =
+            after_start(app, made)?
         {
             // Unlocked: who knows how long it takes to be ready, and a `kill` may come before.
             drop(dir);
@@ -30,8 +31,16 @@ pub fn run(app: &App, args: &RunArgs) -> Result<u8> {
     let foreground = Foreground::begin()?;
     let made = create::make(app, &args.create, Mode::RunForeground)?;
     let Some(mut made) = after_start(app, made)? else { return Ok(1) };
-    let relay = made.launched.master.take().map(Relay::begin).transpose()?;
-    let ended = foreground.stay(&made.launched.init, relay, made.readiness.take())?;
+    let (master, readiness) = (made.launched.master.take(), made.readiness.take());
+    let relay = master.map(Relay::begin).transpose();
+    let ended = match relay.and_then(|relay| foreground.stay(&made.launched.init, relay, readiness)) {
+        Ok(ended) => ended,
+        // A caller that is told of a failure does not look for a container.
+        Err(error) => {
+            end(app, made)?;
+            return Err(error);
+        }
+    };
     if ended == Ended::Signaled(libc::SIGKILL)
         && let Some(oom) = made.launched.cgroup.as_ref().and_then(|cgroup| cgroup.oom())
     {
@@ -64,15 +73,19 @@ fn after_start(app: &App, made: Made) -> Result<Option<Made>> {
     if !made.launched.record.poststart {
         return Ok(Some(made));
     }
-    match start::poststart(&made.dir, &made.launched.record) {
+    match start::poststart(&made.dir, &made.launched.record, made.deadline) {
         Ok(()) => Ok(Some(made)),
         Err(error) => {
-            let Made { dir, launched, .. } = made;
-            let init = launched.init;
-            let kill = destroy::end(&app.log, dir, &launched.record, init.pidfd.as_fd(), launched.cgroup);
-            let _ = wait(init.pidfd.as_fd());
-            kill?;
+            end(app, made)?;
             Err(error)
         }
     }
+}
+
+fn end(app: &App, made: Made) -> Result<()> {
+    let Made { dir, launched, .. } = made;
+    let init = launched.init;
+    let ended = destroy::end(&app.log, dir, &launched.record, init.pidfd.as_fd(), launched.cgroup);
+    let _ = wait(init.pidfd.as_fd());
+    ended
 }

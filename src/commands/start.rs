@@ -4,6 +4,8 @@ use super::pause::held_above;
 use super::readiness::Readiness;
 use super::{App, destroy};
 use crate::cgroups::Cgroup;
+use crate::cli::StartArgs;
+use crate::deadline::Deadline;
 use crate::fault::{During, Fault};
 use crate::host::Host;
 use crate::launch::killed;
@@ -18,8 +20,9 @@ use nix::errno::Errno;
 use std::os::fd::{AsFd, OwnedFd};
 
 #[inline(never)]
-pub fn run(app: &App, id: &str) -> Result<u8> {
-    let dir = app.root.open(id)?;
+pub fn run(app: &App, args: &StartArgs) -> Result<u8> {
+    let deadline = Deadline::after(args.timeout);
+    let dir = app.root.open(&args.id)?;
     dir.lock()?;
     let record = dir.record()?;
     // Only a living init that waits can answer at its rendezvous: whether it lives need not be asked before.
@@ -38,9 +41,13 @@ pub fn run(app: &App, id: &str) -> Result<u8> {
         agent::deliver(agent, notify, pid, &record.for_hooks(Status::Creating, pid), listener)
     };
     let readiness = Readiness::listen(&dir)?;
-    let started = match rendezvous::start(dir.fd(), record.mute, deliver) {
+    let started = match rendezvous::start(dir.fd(), record.mute, deadline.left(), deliver) {
         // Nobody waits there any more.
         Err(Errno::ECONNREFUSED | Errno::ENOENT) => return Err(not_created(&dir, &record)),
+        Err(Errno::EAGAIN) if deadline.has_passed() => {
+            stop(&record)?;
+            return Err(deadline.expired("init, its startContainer hooks and its program").into());
+        }
         started => started.during("start", || "cannot reach the container's init".to_owned())?,
     };
     if let Err(fault) = outcome(started, &record).and_then(|()| not_killed(&record)) {
@@ -55,7 +62,7 @@ pub fn run(app: &App, id: &str) -> Result<u8> {
         return Ok(0);
     }
     if record.poststart
-        && let Err(error) = poststart(&dir, &record)
+        && let Err(error) = poststart(&dir, &record, deadline)
     {
         let cgroup = stop(&record)?;
         destroy::remove(&app.log, dir, &record, cgroup)?;
@@ -129,12 +136,13 @@ fn not_killed(record: &Record) -> Result<(), Fault> {
 }
 
 /// Runs the poststart hooks of a container that has just started.
-pub fn poststart(dir: &Directory, record: &Record) -> Result<()> {
+pub fn poststart(dir: &Directory, record: &Record, deadline: Deadline) -> Result<()> {
     let mut findings = Findings::default();
     let spec = parse_spec(&dir.config()?, &mut findings)?;
     let pid = record.init.as_ref().map_or(0, |init| init.pid);
     let state = record.for_hooks(Status::Running, pid);
     let plans = hooks::plan(&spec, &mut findings);
     let plans = findings.verdict(plans)?;
-    Ok(hooks::run(&plans.poststart, "poststart", &state, Some(record.bundle.as_path()), &|| Ok(()))?)
+    let bundle = Some(record.bundle.as_path());
+    Ok(hooks::run(&plans.poststart, "poststart", &state, bundle, &|| Ok(()), deadline)?)
 }

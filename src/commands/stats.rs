@@ -4,10 +4,12 @@ use super::{App, apart, destroy, print};
 use crate::cgroups::Cgroup;
 use crate::cgroups::events::{Events, any_changed};
 use crate::cli::{StatsArgs, StatsFormat};
+use crate::fault::During;
 use crate::host::Host;
 use crate::state::Status;
 use crate::stats::{Share, Stats, prometheus, table};
 use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
 use serde::Serialize;
 use std::io::IsTerminal;
 use std::os::fd::AsFd;
@@ -54,7 +56,18 @@ fn watched(app: &App, args: &StatsArgs) -> Result<Vec<Watched>> {
         Ok(Watched { id: id.to_owned(), cgroup, life, last: None })
     };
     if args.ids.is_empty() {
-        return Ok(app.root.ids().unwrap_or_default().iter().filter_map(|id| open(id).ok()).collect());
+        let ids = match app.root.ids() {
+            Err(Errno::ENOENT) => Vec::new(),
+            ids => ids.during("state", || format!("--root {}", app.root.path.display()))?,
+        };
+        let runs = |id: &&String| {
+            let status = app.root.glance(id, host.proc()).map(|(_, status)| status);
+            !matches!(status, Ok(Status::Stopped | Status::Creating))
+        };
+        // One that is broken does not hide the others.
+        let left_out = |id, error: &_| app.log.warn(&format!("container {id} is left out: {error:#}"));
+        let opened = ids.iter().filter(runs).map(|id| open(id).inspect_err(|error| left_out(id, error)));
+        return Ok(opened.flatten().collect());
     }
     args.ids.iter().map(|id| open(id)).collect()
 }

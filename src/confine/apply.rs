@@ -192,7 +192,11 @@ pub fn lock_down(plan: &ProcessPlan, inside: bool, label: Option<Label>) -> Resu
     }
     // A cwd outside the rootfs, reached through a leaked fd, has no path from here (CVE-2024-21626).
     nix::unistd::getcwd().map_err(|errno| {
-        let what = format!("process.cwd: {} is outside of the container's root", plan.cwd.display());
+        let at = plan.cwd.display();
+        let what = match errno {
+            Errno::ENOENT => format!("process.cwd: {at} is outside of the container's root"),
+            _ => format!("process.cwd: cannot see whether {at} is inside of the container's root: {}", words(errno)),
+        };
         Fault::new("cwd", what).errno(errno).path(plan.cwd.display())
     })?;
     if plan.no_new_privileges {

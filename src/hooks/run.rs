@@ -1,8 +1,9 @@
 //! Running hooks: the state on standard input, what they print into the error, a bound on their time.
 
 use super::HookPlan;
+use crate::deadline::Deadline;
 use crate::fault::{During, Fault, words};
-use crate::sys::clone::{Child, Cloned, Ended, clone3, has_ended, pidfd_send_signal, wait};
+use crate::sys::clone::{Child, Cloned, Ended, clone3, end, has_ended, wait};
 use crate::sys::exec::{Strings, execve, exit_now};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -18,22 +19,28 @@ const STAGE: &str = "hooks";
 const MOST_OUTPUT: usize = 4096;
 
 /// Runs the hooks of one kind in order, each with `state` on its standard input and `cwd` as working directory;
-/// the first that fails ends the row. `before_exec` runs in each hook's process.
+/// the first that fails ends the row. `before_exec` runs in each hook's process. A hook may take as long as it says, and as
+/// the whole command may.
 pub fn run(
     hooks: &[HookPlan],
     kind: &str,
     state: &str,
     cwd: Option<&Path>,
     before_exec: &dyn Fn() -> nix::Result<()>,
+    deadline: Deadline,
 ) -> Result<(), Fault> {
     for (i, hook) in hooks.iter().enumerate() {
         let name = || format!("error running {kind} hook #{i}");
         let mut running = Running::start(hook, state, cwd, before_exec).during(STAGE, name)?;
-        let ended = running.finish(hook.timeout).during(STAGE, name)?;
+        let bound = [hook.timeout, deadline.left()].into_iter().flatten().min();
+        let ended = running.finish(bound).during(STAGE, name)?;
         let how = match ended {
             Some(Ended::Exited(0)) => continue,
             Some(Ended::Exited(code)) => format!("exit status {code}"),
             Some(Ended::Signaled(signal)) => format!("signal {signal}"),
+            None if deadline.has_passed() => {
+                return Err(deadline.expired(&format!("{kind} hook #{i}")).path(hook.path.to_string_lossy()));
+            }
             None => {
                 let seconds = hook.timeout.unwrap_or_default().as_secs_f64();
                 format!("hook ran past specified timeout of {seconds:.1}s")
@@ -105,8 +112,7 @@ impl Running {
             }
             let left = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
                 Some(Duration::ZERO) => {
-                    pidfd_send_signal(self.child.pidfd.as_fd(), libc::SIGKILL)?;
-                    wait(self.child.pidfd.as_fd())?;
+                    end(self.child.pidfd.as_fd());
                     return Ok(None);
                 }
                 Some(left) => PollTimeout::try_from(left.as_millis() + 1).unwrap_or(PollTimeout::MAX),
@@ -139,16 +145,16 @@ impl Running {
         }
     }
 
+    /// Takes what the pipes hold, as far as one read does, which is as much as is kept: a hook that prints without end must
+    /// not keep us from looking at the clock.
     fn listen(&mut self) {
         for (pipe, output) in self.pipes.iter_mut().zip(&mut self.output) {
-            let mut buffer = [0; 4096];
-            while let Some(open) = pipe {
-                match nix::unistd::read(open, &mut buffer) {
-                    Ok(0) => *pipe = None,
-                    Ok(n) => output.extend_from_slice(&buffer[..n.min(MOST_OUTPUT.saturating_sub(output.len()))]),
-                    Err(Errno::EINTR) => {}
-                    Err(_) => break,
-                }
+            let Some(open) = pipe else { continue };
+            let mut buffer = [0; MOST_OUTPUT];
+            match nix::unistd::read(open, &mut buffer) {
+                Ok(0) => *pipe = None,
+                Ok(n) => output.extend_from_slice(&buffer[..n.min(MOST_OUTPUT.saturating_sub(output.len()))]),
+                Err(_) => {}
             }
         }
     }

@@ -22,7 +22,7 @@
 //! At any point init may send `Failed`. When the parent dies, init reads end-of-file and exits: until `Go` or `Wait`
 //! no record on disk names it.
 
-use crate::fault::Fault;
+use crate::fault::{During, Fault};
 use crate::sys::clone::Child;
 use nix::errno::Errno;
 use nix::sys::socket::{
@@ -72,6 +72,8 @@ pub enum Down {
 
 /// The data of [`Up::Listener`], which `start` gets too.
 pub const LISTENER: &[u8] = b"L";
+/// Stands before a fault.
+pub const FAILED: u8 = b'F';
 
 /// Larger than any message: a fault is one line.
 const LARGEST: usize = 16 << 10;
@@ -96,17 +98,20 @@ impl Channel {
 
     /// From now on [`Channel::listen`] gives up with EAGAIN when nothing has come for so long.
     pub fn limit_silence(&self, limit: Duration) -> nix::Result<()> {
-        let limit = nix::sys::time::TimeVal::new(limit.as_secs() as i64, limit.subsec_micros().into());
-        nix::sys::socket::setsockopt(&self.socket, nix::sys::socket::sockopt::ReceiveTimeout, &limit)
+        limit_silence(&self.socket, limit)
     }
 
     fn send(&self, data: &[u8]) -> nix::Result<()> {
         send(self.socket.as_raw_fd(), data, MsgFlags::MSG_NOSIGNAL).map(drop)
     }
 
-    /// Parent: tells the other side to go on.
-    pub fn tell(&self, message: Down) -> nix::Result<()> {
-        self.send(&[message as u8])
+    /// Parent: tells the other side to go on. A child that is gone is found out, with its reason, by the next
+    /// [`Channel::listen`]; one that lives would wait for ever for what was not sent.
+    pub fn tell(&self, message: Down) -> Result<(), Fault> {
+        match self.send(&[message as u8]) {
+            Err(Errno::EPIPE | Errno::ECONNRESET | Errno::ECONNREFUSED | Errno::ENOTCONN) => Ok(()),
+            sent => sent.during("channel", || "cannot tell init to go on".to_owned()),
+        }
     }
 
     /// Container's side: waits for `expected`. `false` when the parent is gone.
@@ -141,7 +146,7 @@ impl Channel {
                 send_fd(self.socket.as_raw_fd(), &data, &[master.as_raw_fd()])
             }
             Up::Warn(text) => self.send(&tagged(b'W', text.as_bytes())),
-            Up::Failed(fault) => self.send(&tagged(b'F', &fault.to_send())),
+            Up::Failed(fault) => self.send(&tagged(FAILED, &fault.to_send())),
             Up::Init(child) => {
                 let data = tagged(b'I', &child.pid.as_raw().to_ne_bytes());
                 let fds = [child.pidfd.as_raw_fd()];
@@ -162,7 +167,7 @@ impl Channel {
             result => result?,
         };
         let Some((tag, rest)) = data[..n].split_first() else { return Ok(Up::Closed) };
-        Ok(match tag {
+        Ok(match *tag {
             b'M' => Up::NeedMaps,
             b'N' => Up::NeedDevices,
             b'H' => Up::RunHooks,
@@ -170,7 +175,7 @@ impl Channel {
             b'W' => Up::Warn(String::from_utf8_lossy(rest).into_owned()),
             b'L' => Up::Listener(fd.ok_or(Errno::EPROTO)?),
             b'T' => Up::Terminal(fd.ok_or(Errno::EPROTO)?, OsStr::from_bytes(rest).into()),
-            b'F' => Up::Failed(Fault::received(rest)),
+            FAILED => Up::Failed(Fault::received(rest)),
             b'I' => {
                 let pid = rest.try_into().map(i32::from_ne_bytes).map_err(|_| Errno::EPROTO)?;
                 Up::Init(Child { pid: Pid::from_raw(pid), pidfd: fd.ok_or(Errno::EPROTO)? })
@@ -185,6 +190,12 @@ impl Channel {
     }
 }
 
+/// From now on a receive gives up with EAGAIN when nothing has come for so long.
+pub fn limit_silence(socket: &OwnedFd, limit: Duration) -> nix::Result<()> {
+    let limit = nix::sys::time::TimeVal::new(limit.as_secs() as i64, limit.subsec_micros().into());
+    nix::sys::socket::setsockopt(socket, nix::sys::socket::sockopt::ReceiveTimeout, &limit)
+}
+
 fn tagged(tag: u8, rest: &[u8]) -> Vec<u8> {
     let rest = &rest[..rest.len().min(LARGEST - 1)];
     [&[tag], rest].concat()
@@ -196,9 +207,12 @@ pub fn send_fd(socket: RawFd, data: &[u8], fds: &[RawFd]) -> nix::Result<()> {
     sendmsg::<UnixAddr>(socket, &[IoSlice::new(data)], &rights, MsgFlags::MSG_NOSIGNAL, None).map(drop)
 }
 
-/// The helper thread of a process with a listener: hands it to the other end of `socket`, and waits for `Delivered`.
+/// The helper thread of a process with a listener: hands it to the other end of `socket`, and waits for `Delivered`. False
+/// where it never comes; a failure has been told.
 pub fn hand_listener(socket: RawFd, listener: RawFd) -> bool {
-    if send_fd(socket, LISTENER, &[listener]).is_err() {
+    let handed = send_fd(socket, LISTENER, &[listener]);
+    if let Err(fault) = handed.during("seccomp", || "cannot hand over the listener of the filter".to_owned()) {
+        let _ = send(socket, &tagged(FAILED, &fault.to_send()), MsgFlags::MSG_NOSIGNAL);
         return false;
     }
     let mut answer = [0];

@@ -10,17 +10,19 @@ use super::parent::{clone_fault, set_oom_score};
 use super::stdio;
 use crate::cgroups::{Cgroup, Hierarchy};
 use crate::confine::{self, ProcessPlan};
+use crate::deadline::Deadline;
 use crate::fault::{During, Fault};
 use crate::host::Host;
 use crate::log::Log;
 use crate::namespaces::{self, NamespacePlan};
 use crate::state::{Record, Status};
-use crate::sys::clone::{Child, Cloned, clone3, pidfd_send_signal, wait};
+use crate::sys::clone::{Child, Cloned, clone3, end};
 use crate::sys::exec::exit_now;
 use crate::sys::process;
 use crate::sys::shared::FaultPage;
 use crate::terminal::Pty;
 use anyhow::Result;
+use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::SigSet;
@@ -43,6 +45,7 @@ pub struct Entry<'a> {
     pub sub_cgroup: Option<&'a str>,
     pub preserve_fds: u32,
     pub outlets: Outlets,
+    pub deadline: Deadline,
 }
 
 /// Starts the process, and returns once it runs its program; with the master of its terminal, where that is ours.
@@ -99,8 +102,7 @@ pub fn enter(mut entry: Entry) -> Result<(Child, Option<OwnedFd>)> {
     match attended {
         Ok(()) => Ok((child, entry.outlets.master)),
         Err(error) => {
-            let _ = pidfd_send_signal(child.pidfd.as_fd(), libc::SIGKILL);
-            let _ = wait(child.pidfd.as_fd());
+            end(child.pidfd.as_fd());
             Err(error)
         }
     }
@@ -168,13 +170,13 @@ fn open_root(pid: i32) -> Result<OwnedFd, Fault> {
 fn attend(entry: &mut Entry, channel: &Channel, page: &FaultPage, child: &Child) -> Result<()> {
     entry.outlets.pidfd(child, "setns")?;
     loop {
-        match channel.listen().during("channel", || "cannot hear the new process".to_owned())? {
+        match listen(channel, entry.deadline)? {
             Up::Warn(text) => entry.log.warn(&text),
             Up::Listener(listener) => {
                 let state =
                     entry.record.for_hooks(Status::Running, entry.record.init.as_ref().map_or(0, |init| init.pid));
                 entry.outlets.listener(listener, child.pid.as_raw(), &state)?;
-                let _ = channel.tell(Down::Delivered);
+                channel.tell(Down::Delivered)?;
             }
             Up::Terminal(master, name) => entry.outlets.terminal(master, &name)?,
             Up::Failed(fault) => return Err(fault.into()),
@@ -187,6 +189,17 @@ fn attend(entry: &mut Entry, channel: &Channel, page: &FaultPage, child: &Child)
                 return confine::failure(page, &name).or_else(killed).map_or(Ok(()), |fault| Err(fault.into()));
             }
         }
+    }
+}
+
+fn listen(channel: &Channel, deadline: Deadline) -> Result<Up, Fault> {
+    let what = || "cannot hear the new process".to_owned();
+    if let Some(left) = deadline.left() {
+        channel.limit_silence(left).during("channel", what)?;
+    }
+    match channel.listen() {
+        Err(Errno::EAGAIN) if deadline.has_passed() => Err(deadline.expired("the new process to run its program")),
+        heard => heard.during("channel", what),
     }
 }
 
@@ -262,9 +275,8 @@ impl Inside<'_> {
             // Our standard streams are still the caller's, and nobody waits for the parent before the program looks.
             crate::terminal::fit(pty.master.as_fd());
         }
-        if self.channel.report(&Up::Terminal(pty.master, pty.name)).is_err() {
-            exit_now(1);
-        }
+        let handed = self.channel.report(&Up::Terminal(pty.master, pty.name));
+        handed.during("channel", || "cannot hand over the terminal".to_owned())?;
         pty.slave.enter()
     }
 

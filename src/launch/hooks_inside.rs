@@ -1,6 +1,7 @@
 //! createContainer hooks: in the container's namespaces, while the host's root is still `/`, and outside of the
 //! container's cgroup, so they are the parent's children and not init's.
 
+use crate::deadline::Deadline;
 use crate::fault::{During, Fault};
 use crate::namespaces;
 use crate::plan::Plan;
@@ -13,7 +14,7 @@ use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 
 /// Runs the createContainer hooks of a container whose init waits with its mounts made.
-pub fn run(plan: &Plan, record: &Record, init: &Child, proc: BorrowedFd) -> Result<(), Fault> {
+pub fn run(plan: &Plan, record: &Record, init: &Child, proc: BorrowedFd, deadline: Deadline) -> Result<(), Fault> {
     let hooks = &plan.hooks.create_container;
     if hooks.is_empty() {
         return Ok(());
@@ -22,6 +23,7 @@ pub fn run(plan: &Plan, record: &Record, init: &Child, proc: BorrowedFd) -> Resu
     let state = record.for_hooks(Status::Creating, pid_inside(init, proc));
     let kinds = namespaces::foreign(&plan.namespaces, init.pid.as_raw(), proc);
     let (from, to) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).during("hooks", what)?;
+    let left = deadline.left();
     let helper = match clone3(0, None).during("hooks", what)? {
         Cloned::Parent(helper) => helper,
         Cloned::Child => {
@@ -33,7 +35,10 @@ pub fn run(plan: &Plan, record: &Record, init: &Child, proc: BorrowedFd) -> Resu
                 true => joined.and_then(|()| super::init::become_root(false)),
                 false => joined,
             };
-            let result = joined.and_then(|()| crate::hooks::run(hooks, "createContainer", &state, rootfs, &|| Ok(())));
+            let result = joined.and_then(|()| {
+                let deadline = deadline.on_another_clock(left);
+                crate::hooks::run(hooks, "createContainer", &state, rootfs, &|| Ok(()), deadline)
+            });
             if let Err(fault) = result {
                 let _ = File::from(to).write_all(&fault.to_send());
             }

@@ -3,6 +3,7 @@
 use super::channel::{Channel, Down, Up};
 use super::{rendezvous, stdio};
 use crate::confine::{self, AfterLoad};
+use crate::deadline::Deadline;
 use crate::fault::{During, Fault};
 use crate::namespaces::{self, Joined};
 use crate::plan::{Plan, Sysctl};
@@ -17,6 +18,9 @@ use nix::sys::signal::SigSet;
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+
+/// What cannot be said is tried to be told; where the parent is gone nobody hears it.
+const STAGE: &str = "channel";
 
 /// What init inherits from its parent.
 pub struct Inherited<'a> {
@@ -40,16 +44,14 @@ pub struct Inherited<'a> {
 pub fn run(mut inherited: Inherited) -> ! {
     let sources = inherited.sources.take();
     let Inherited { plan, .. } = &inherited;
-    let prepared = match prepare(&inherited, sources) {
+    let ready = || inherited.channel.report(&Up::Ready).during(STAGE, || "cannot say that init is ready".to_owned());
+    let prepared = match prepare(&inherited, sources).and_then(|prepared| ready().map(|()| prepared)) {
         Ok(prepared) => prepared,
         Err(fault) => {
             let _ = inherited.channel.report(&Up::Failed(fault));
             exit_now(1)
         }
     };
-    if inherited.channel.report(&Up::Ready).is_err() {
-        exit_now(1);
-    }
     match inherited.channel.hear() {
         Some(Down::Go) => launch(plan, &prepared, &inherited.page, &inherited, inherited.channel.as_fd(), |fault| {
             let _ = inherited.channel.report(&Up::Failed(fault));
@@ -157,9 +159,11 @@ fn name_and_tune(inherited: &Inherited) -> Result<(), Fault> {
         crate::net::loopback_up().during("network", || "cannot bring up the loopback interface".to_owned())?;
     }
     // Before the sysctls: some are a device's.
-    if !plan.devices.is_empty() && (channel.report(&Up::NeedDevices).is_err() || !channel.wait_for(Down::DevicesMoved))
-    {
-        exit_now(1);
+    if !plan.devices.is_empty() {
+        channel.report(&Up::NeedDevices).during(STAGE, || "cannot ask for the network devices".to_owned())?;
+        if !channel.wait_for(Down::DevicesMoved) {
+            exit_now(1);
+        }
     }
     for Sysctl { name, path, value, .. } in &plan.sysctls {
         crate::proc::write(*proc, &format!("sys/{path}"), value.as_bytes())
@@ -195,7 +199,8 @@ fn wait_for_hooks(inherited: &Inherited) -> Result<(), Fault> {
     if alone {
         process::set_dumpable(true).during("process", what)?;
     }
-    if channel.report(&Up::RunHooks).is_err() || !channel.wait_for(Down::HooksDone) {
+    channel.report(&Up::RunHooks).during(STAGE, || "cannot ask for the hooks".to_owned())?;
+    if !channel.wait_for(Down::HooksDone) {
         exit_now(1);
     }
     if alone {
@@ -209,9 +214,8 @@ fn make_terminal(inherited: &Inherited, rootfs: &Rootfs) -> Result<Option<Slave>
     let Some(process) = inherited.plan.process.as_ref().filter(|process| process.terminal) else { return Ok(None) };
     let pty = Pty::open(rootfs.root(), inherited.proc, process.uid, process.console_size)?;
     rootfs.bind_console(pty.slave.as_fd())?;
-    if inherited.channel.report(&Up::Terminal(pty.master, pty.name)).is_err() {
-        exit_now(1);
-    }
+    let handed = inherited.channel.report(&Up::Terminal(pty.master, pty.name));
+    handed.during(STAGE, || "cannot hand over the terminal".to_owned())?;
     Ok(Some(pty.slave))
 }
 
@@ -239,7 +243,10 @@ fn launch(
         let pid = nix::unistd::getpid().as_raw();
         let state = (inherited.state)(Status::Created, pid);
         let drop_rest = || program.after.drop_now();
-        if let Err(fault) = crate::hooks::run(&plan.hooks.start_container, "startContainer", &state, None, &drop_rest) {
+        let hooks = &plan.hooks.start_container;
+        // Who waits for us ends us with them when its time is over.
+        let no_limit = Deadline::default();
+        if let Err(fault) = crate::hooks::run(hooks, "startContainer", &state, None, &drop_rest, no_limit) {
             return complain(fault);
         }
     }

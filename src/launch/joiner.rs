@@ -49,10 +49,9 @@ pub fn run(
 ) -> Result<Option<()>, Fault> {
     namespaces::join(joins)?;
     if split.joiner & namespaces::USER != 0 {
-        let lost = || Fault::new(STAGE, "the parent is gone");
-        channel.report(&Up::NeedMaps).map_err(|_| lost())?;
+        channel.report(&Up::NeedMaps).during(STAGE, || "cannot ask for the id maps".to_owned())?;
         if !channel.wait_for(Down::Mapped) {
-            return Err(lost());
+            return Err(Fault::new(STAGE, "the parent is gone"));
         }
     }
     if !plan.offsets.is_empty() {

@@ -7,6 +7,7 @@ use super::outlets::Outlets;
 use super::{hooks_inside, killed, rendezvous};
 use crate::cgroups::Cgroup;
 use crate::confine;
+use crate::deadline::Deadline;
 use crate::fault::{During, Fault, words};
 use crate::host::Host;
 use crate::log::Log;
@@ -16,7 +17,7 @@ use crate::plan::{Plan, Sysctl};
 use crate::rootfs::idmapped::{self, Waiting};
 use crate::rootfs::open_sources;
 use crate::state::{Directory, Identity, Record, Status};
-use crate::sys::clone::{Child, Cloned, Ended, clone3, pidfd_send_signal, wait};
+use crate::sys::clone::{Child, Cloned, Ended, KILL_WAIT, clone3, end, wait};
 use crate::sys::exec::exit_now;
 use crate::sys::shared::FaultPage;
 use anyhow::Result;
@@ -41,6 +42,7 @@ pub struct Site<'a> {
     pub pid_file: Option<&'a Path>,
     pub cgroup: Option<Cgroup>,
     pub outlets: Outlets,
+    pub deadline: Deadline,
 }
 
 /// Makes init and brings it to where it waits for `start`, or, with `run`, to its program. Whatever fails, init is
@@ -55,7 +57,7 @@ pub fn launch(site: &mut Site) -> Result<Child> {
         (Err(error), init) => {
             making.init = init;
             making.return_devices(site.log);
-            making.kill();
+            making.kill(site.log);
             Err(error)
         }
     }
@@ -73,6 +75,8 @@ struct Making {
     /// What init has said before the joiner said that there is one.
     early: Vec<Up>,
     init: Option<Child>,
+    /// What init is at, for who asks why it takes long.
+    at: &'static str,
     /// What has taken the host's network devices to the container.
     mover: Option<Mover>,
     /// Idmapped mounts whose mapping is that of the namespace that `map` writes.
@@ -89,7 +93,12 @@ impl Making {
         own_sysctls(plan, &joins)?;
         let split = joiner::split(&plan.namespaces, &joins);
         // Without privilege the child opens them, once its user namespace is mapped.
-        let sources = if site.host.privileged { Some(open_sources(&plan.root)?) } else { None };
+        let sources = if site.host.privileged {
+            site.deadline.rehearse("the rootfs, or the source of a bind mount", || drop(open_sources(&plan.root)))?;
+            Some(open_sources(&plan.root)?)
+        } else {
+            None
+        };
         if let Some(sources) = &sources {
             let user = joins.iter().find(|join| join.kind.flag == namespaces::USER);
             idmapped::map_now(&plan.root, sources, user.map(AsFd::as_fd), site.host.proc())?;
@@ -151,6 +160,7 @@ impl Making {
             joiner: None,
             early: Vec::new(),
             init: None,
+            at: "make its namespaces, mounts and devices",
             mover: None,
             unmapped,
             _listener: listener,
@@ -160,7 +170,7 @@ impl Making {
         } else {
             making.init = Some(child);
             if let Err(error) = making.after_clone(site) {
-                making.kill();
+                making.kill(site.log);
                 return Err(error);
             }
         }
@@ -190,34 +200,45 @@ impl Making {
             let namespace = open_user_namespace(site.host, child.pid)?;
             self.unmapped.map(&site.plan.root, namespace.as_fd())?;
         }
-        self.tell(Down::Mapped)
-    }
-
-    fn tell(&self, message: Down) -> Result<()> {
-        match self.channel.tell(message) {
-            // A child that is gone is found out, with its reason, by the next listen.
-            Ok(()) | Err(Errno::EPIPE | Errno::ECONNRESET | Errno::ECONNREFUSED | Errno::ENOTCONN) => Ok(()),
-            // One that lives would wait for ever for what was not sent.
-            Err(errno) => Ok(Err(errno).during("init", || "cannot tell init to go on".to_owned())?),
-        }
+        Ok(self.channel.tell(Down::Mapped)?)
     }
 
     fn listen(&self, site: &Site) -> Result<Up> {
         loop {
-            match self.hear()? {
+            match self.hear(site.deadline)? {
                 Some(up) => return Ok(up),
                 None => not_held(site)?,
+            }
+            if site.deadline.has_passed() {
+                return Err(site.deadline.expired(&self.awaited(site)).into());
             }
         }
     }
 
+    /// What keeps us waiting, as far as the kernel knows (proc_pid_stat(5)).
+    fn awaited(&self, site: &Site) -> String {
+        let pid = self.joiner.as_ref().or(self.init.as_ref()).map_or(0, |child| child.pid.as_raw());
+        let stat = crate::proc::read(site.host.proc(), &format!("{pid}/stat")).unwrap_or_default();
+        let why = match crate::proc::stat_field(&stat, 3) {
+            Some("T" | "t") => "; it is stopped",
+            Some("D") => "; it waits for a filesystem or a device that does not answer",
+            _ => "",
+        };
+        format!("init to {}{why}", self.at)
+    }
+
     /// What is said, or nothing if that takes long.
-    fn hear(&self) -> Result<Option<Up>, Fault> {
+    fn hear(&self, deadline: Deadline) -> Result<Option<Up>, Fault> {
+        let mut silence = SILENCE;
+        if let Some(left) = deadline.left() {
+            silence = silence.min(left);
+            self.channel.limit_silence(silence).during("channel", || "cannot limit the wait for init".to_owned())?;
+        }
         if let Some(joiner) = &self.joiner {
             // A joiner that is killed after it made init, and before it said so, leaves init holding the channel.
             let ends = |fd| PollFd::new(fd, PollFlags::POLLIN);
             let mut fds = [ends(self.channel.as_fd()), ends(joiner.pidfd.as_fd())];
-            match poll(&mut fds, PollTimeout::try_from(SILENCE).unwrap_or(PollTimeout::MAX)) {
+            match poll(&mut fds, PollTimeout::try_from(silence).unwrap_or(PollTimeout::MAX)) {
                 Ok(0) | Err(Errno::EINTR) => return Ok(None),
                 _ if !fds[0].any().unwrap_or(false) => return Ok(Some(Up::Closed)),
                 _ => {}
@@ -261,11 +282,12 @@ impl Making {
                 }
                 Up::NeedDevices => {
                     self.take_devices(site)?;
-                    self.tell(Down::DevicesMoved)?;
+                    self.channel.tell(Down::DevicesMoved)?;
                 }
                 Up::RunHooks => {
                     self.hooks_before_pivot(site)?;
-                    self.tell(Down::HooksDone)?;
+                    self.at = "enter its root and become the process";
+                    self.channel.tell(Down::HooksDone)?;
                 }
                 Up::Warn(text) => site.log.warn(&text),
                 Up::Terminal(master, name) => site.outlets.terminal(master, &name)?,
@@ -296,10 +318,11 @@ impl Making {
         let bundle = Some(site.plan.bundle.as_path());
         // prestart is from a time when it ran at `start`; what was written for it expects a container that is created.
         let state = |status| site.record.for_hooks(status, init.pid.as_raw());
-        crate::hooks::run(&hooks.prestart, "prestart", &state(Status::Created), bundle, &|| Ok(()))?;
+        let deadline = site.deadline;
+        crate::hooks::run(&hooks.prestart, "prestart", &state(Status::Created), bundle, &|| Ok(()), deadline)?;
         let state = state(Status::Creating);
-        crate::hooks::run(&hooks.create_runtime, "createRuntime", &state, bundle, &|| Ok(()))?;
-        Ok(hooks_inside::run(site.plan, &site.record, init, site.host.proc())?)
+        crate::hooks::run(&hooks.create_runtime, "createRuntime", &state, bundle, &|| Ok(()), deadline)?;
+        Ok(hooks_inside::run(site.plan, &site.record, init, site.host.proc(), deadline)?)
     }
 
     /// Init has done all but execve: the record first, then the pid file, then the word to go on.
@@ -315,15 +338,16 @@ impl Making {
         }
         site.outlets.pidfd(init, "standard")?;
         if !site.run {
-            return self.tell(Down::Wait);
+            return Ok(self.channel.tell(Down::Wait)?);
         }
-        self.tell(Down::Go)?;
+        self.at = "run its startContainer hooks and its program";
+        self.channel.tell(Down::Go)?;
         loop {
             match self.listen(site)? {
                 Up::Listener(listener) => {
                     let pid = init.pid.as_raw();
                     site.outlets.listener(listener, pid, &site.record.for_hooks(Status::Creating, pid))?;
-                    self.tell(Down::Delivered)?;
+                    self.channel.tell(Down::Delivered)?;
                 }
                 Up::Failed(fault) => return Err(fault.into()),
                 Up::Lost => return Err(self.death(site).into()),
@@ -356,10 +380,11 @@ impl Making {
     }
 
     /// Ends and reaps what is left of it.
-    fn kill(&mut self) {
+    fn kill(&mut self, log: &Log) {
         for child in [self.joiner.take(), self.init.take()].into_iter().flatten() {
-            let _ = pidfd_send_signal(child.pidfd.as_fd(), libc::SIGKILL);
-            let _ = wait(child.pidfd.as_fd());
+            if !end(child.pidfd.as_fd()) {
+                log.warn(&format!("process {} has not died {} s after SIGKILL", child.pid, KILL_WAIT.as_secs()));
+            }
         }
     }
 }

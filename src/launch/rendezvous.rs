@@ -5,8 +5,8 @@
 //! or stores it in a shared page that came with the message, where its seccomp filter would not let it speak. A
 //! connection without a message, of a `start` that was killed, changes nothing.
 
-use super::channel::{Down, LISTENER, receive_fd, send_fd};
-use crate::fault::Fault;
+use super::channel::{Down, FAILED, LISTENER, limit_silence, receive_fd, send_fd};
+use crate::fault::{During, Fault};
 use crate::sys::shared::FaultPage;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -18,6 +18,11 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::OnceLock;
+use std::time::Duration;
+
+/// How long init waits before it accepts again where the host has no descriptor or memory left for it.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The socket's name in the container's directory.
 pub const NAME: &str = "start";
@@ -72,21 +77,33 @@ fn reach(dir: BorrowedFd) -> nix::Result<OwnedFd> {
 
 /// Init: waits until somebody starts the container. The connection stays open until execve.
 pub fn wait(listener: &OwnedFd) -> nix::Result<(OwnedFd, Option<FaultPage>)> {
+    let mut pause = SHORTEST_PAUSE;
     loop {
         let connection = match accept4(listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC) {
             Ok(raw) => crate::sys::own(raw),
-            Err(Errno::EINTR | Errno::ECONNABORTED) => continue,
+            // That connection is gone, and the next is waited for.
+            Err(Errno::EINTR | Errno::ECONNABORTED | Errno::EPROTO) => continue,
+            // The host is out of something; whoever connected still waits, and nothing tells when there is some again.
+            Err(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM) => {
+                std::thread::sleep(pause);
+                pause = LONGEST_PAUSE.min(pause * 2);
+                continue;
+            }
             Err(errno) => return Err(errno),
         };
         if let Ok((1, page)) = receive_fd(connection.as_raw_fd(), &mut [0]) {
-            return Ok((connection, page.map(FaultPage::received).transpose()?));
+            match page.map(FaultPage::received).transpose().during("start", || "cannot map a shared page".to_owned()) {
+                Ok(page) => return Ok((connection, page)),
+                // `start` ends the container then.
+                Err(fault) => drop(complain(&connection, &fault)),
+            }
         }
     }
 }
 
 /// Init: tells `start` what has failed, in words.
 pub fn complain(connection: &OwnedFd, fault: &Fault) -> nix::Result<()> {
-    send(connection.as_raw_fd(), &fault.to_send(), MsgFlags::MSG_NOSIGNAL).map(drop)
+    send(connection.as_raw_fd(), &[&[FAILED], &fault.to_send()[..]].concat(), MsgFlags::MSG_NOSIGNAL).map(drop)
 }
 
 /// How a start ended, as far as init could tell.
@@ -99,9 +116,17 @@ pub enum Started {
 
 /// `start`: lets the waiting init go on, and waits until it has executed the program or failed. A seccomp listener on
 /// its way is for `deliver`. `mute` says that init's filter would not let it tell of a failed execve: then it gets a page
-/// to store that in.
-pub fn start(dir: BorrowedFd, mute: bool, deliver: impl FnOnce(OwnedFd) -> Result<(), Fault>) -> nix::Result<Started> {
+/// to store that in. With a limit EAGAIN says that init took longer.
+pub fn start(
+    dir: BorrowedFd,
+    mute: bool,
+    limit: Option<Duration>,
+    deliver: impl FnOnce(OwnedFd) -> Result<(), Fault>,
+) -> nix::Result<Started> {
     let connection = reach(dir)?;
+    if let Some(limit) = limit {
+        limit_silence(&connection, limit)?;
+    }
     let page = match mute {
         true => {
             let (page, file) = FaultPage::sendable()?;
@@ -134,5 +159,6 @@ pub fn start(dir: BorrowedFd, mute: bool, deliver: impl FnOnce(OwnedFd) -> Resul
     if n == 0 {
         return Ok(Started::Ended(page));
     }
-    Ok(Started::Failed(Fault::received(&text[..n])))
+    let text = &text[..n];
+    Ok(Started::Failed(Fault::received(text.strip_prefix(&[FAILED]).unwrap_or(text))))
 }

@@ -119,13 +119,16 @@ fn helper(program: &str, pid: Pid, maps: &[IdMap]) -> Result<(), Fault> {
     for map in maps {
         command.args([map.inside, map.host, map.size].map(|id| id.to_string()));
     }
-    let output = command.output().during(STAGE, || format!("cannot run {program}"));
-    let output =
-        output.map_err(|fault| fault.hint("more than one's own id needs newuidmap and newgidmap (package uidmap)"))?;
-    if output.status.success() {
+    let said = crate::helper::run(&mut command).during(STAGE, || format!("cannot run {program}"));
+    let said =
+        said.map_err(|fault| fault.hint("more than one's own id needs newuidmap and newgidmap (package uidmap)"))?;
+    if said.status.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
+    let said = match said.err.trim() {
+        "" => said.status.to_string(),
+        words => words.replace('\n', "; "),
+    };
     let file = if program == "newuidmap" { "/etc/subuid" } else { "/etc/subgid" };
     Err(Fault::new(STAGE, format!("{program} failed: {said}"))
         .hint(format!("the ranges must be the caller's in {file}, and {program} must be setuid root")))

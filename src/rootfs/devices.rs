@@ -123,9 +123,12 @@ fn is_default(plan: &DevicePlan) -> bool {
 }
 
 /// Host nodes for a container that may not make any: opened while the host's /dev is in sight.
-pub fn open_host_nodes(plans: &[DevicePlan]) -> Vec<Option<OwnedFd>> {
-    let open = |plan: &DevicePlan| open_tree(nix::fcntl::AT_FDCWD, plan.path.as_path(), OPEN_TREE_CLONE).ok();
-    plans.iter().map(open).collect()
+pub fn open_host_nodes(plans: &[DevicePlan]) -> Vec<nix::Result<OwnedFd>> {
+    plans.iter().map(open_host_node).collect()
+}
+
+fn open_host_node(plan: &DevicePlan) -> nix::Result<OwnedFd> {
+    open_tree(nix::fcntl::AT_FDCWD, plan.path.as_path(), OPEN_TREE_CLONE)
 }
 
 /// Makes every node, and the links of /dev, below `root`.
@@ -136,7 +139,7 @@ pub fn make(plan: &RootPlan, root: BorrowedFd) -> Result<(), Fault> {
         true => open_host_nodes(plans),
         false => Vec::new(),
     };
-    nodes.resize_with(plans.len(), || None);
+    nodes.resize_with(plans.len(), || Err(Errno::ENOENT));
     for (plan, node) in plans.iter().zip(nodes) {
         make_one(plan, root, dev.as_fd(), bind, node).map_err(|fault| fault.path(plan.path.display()))?;
     }
@@ -148,7 +151,7 @@ fn make_one(
     root: BorrowedFd,
     dev: BorrowedFd,
     bind: bool,
-    node: Option<OwnedFd>,
+    node: nix::Result<OwnedFd>,
 ) -> Result<(), Fault> {
     let at = plan.path.display();
     let parent = plan.path.parent().unwrap_or(Path::new("/"));
@@ -172,10 +175,7 @@ fn make_one(
             matches(plan, parent, name)?;
             return if plan.owned { set_owner(plan, parent, name) } else { Ok(()) };
         }
-        Err(Errno::EPERM) => {
-            let node = open_host_nodes(std::slice::from_ref(plan)).pop().flatten();
-            return bind_node(plan, root, node);
-        }
+        Err(Errno::EPERM) => return bind_node(plan, root, open_host_node(plan)),
         Err(errno) => return Err(Fault::new(STAGE, format!("cannot make {at}: {}", words(errno))).errno(errno)),
     }
     if (plan.uid, plan.gid) != (0, 0) { set_owner(plan, parent, name) } else { Ok(()) }
@@ -204,12 +204,15 @@ fn matches(plan: &DevicePlan, parent: BorrowedFd, name: &OsStr) -> Result<(), Fa
     Err(Fault::new(STAGE, what).errno(Errno::EEXIST).hint("remove it from the image, or mount a tmpfs at /dev"))
 }
 
-fn bind_node(plan: &DevicePlan, root: BorrowedFd, node: Option<OwnedFd>) -> Result<(), Fault> {
+fn bind_node(plan: &DevicePlan, root: BorrowedFd, node: nix::Result<OwnedFd>) -> Result<(), Fault> {
     let at = plan.path.display();
-    let Some(node) = node else {
-        let what = format!("{at}: the host has no such node to bind, and a user namespace may not make one");
-        return Err(Fault::new(STAGE, what).errno(Errno::ENOENT));
-    };
+    let node = node.map_err(|errno| {
+        let what = match errno {
+            Errno::ENOENT => format!("{at}: the host has no such node to bind, and a user namespace may not make one"),
+            _ => format!("cannot open the host's {at}: {}", words(errno)),
+        };
+        Fault::new(STAGE, what).errno(errno)
+    })?;
     let stat = fstat(&node).during(STAGE, || format!("cannot look at the host's {at}"))?;
     if stat.st_mode & libc::S_IFMT != plan.kind || stat.st_rdev != makedev(plan.major, plan.minor) {
         let what = format!("the host's {at} is not the device {}:{}", plan.major, plan.minor);

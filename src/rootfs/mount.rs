@@ -163,7 +163,8 @@ fn find_plain(plan: &MountPlan, kind: &CStr, root: BorrowedFd) -> Result<nix::Re
 fn fresh(plan: &MountPlan, kind: &CStr, name: &CStr, existed: Option<&OwnedFd>) -> Result<OwnedFd, Fault> {
     let name_of = || kind.to_string_lossy();
     let context = FsContext::open(kind).map_err(|errno| {
-        let fault = Fault::new(STAGE, format!("{}: {}", plan.name(), crate::fault::words(errno))).errno(errno);
+        let what = format!("{}: cannot open {}: {}", plan.name(), name_of(), crate::fault::words(errno));
+        let fault = Fault::new(STAGE, what).errno(errno);
         match errno {
             Errno::ENODEV => fault.hint(format!("this kernel has no filesystem {:?}", name_of())),
             _ => hinted(fault, kind),

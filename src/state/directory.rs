@@ -6,6 +6,7 @@ use crate::fault::{During, Fault, words};
 use crate::launch::rendezvous;
 use anyhow::{Context, Result, bail};
 use nix::NixPath;
+use nix::dir::{Dir, Type};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat, renameat};
 use nix::sys::stat::{Mode, mkdirat};
@@ -56,12 +57,19 @@ impl Root {
     }
 
     /// The ids of all containers, sorted.
-    pub fn ids(&self) -> std::io::Result<Vec<String>> {
+    pub fn ids(&self) -> nix::Result<Vec<String>> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let mut ids = Vec::new();
-        for entry in std::fs::read_dir(&self.path)? {
+        for entry in Dir::open(&self.path, flags, Mode::empty())?.iter() {
             let entry = entry?;
-            if let (true, Ok(id)) = (entry.file_type()?.is_dir(), entry.file_name().into_string()) {
-                ids.push(id);
+            let Ok(id) = entry.file_name().to_str() else { continue };
+            let is_directory = match entry.file_type() {
+                Some(kind) => kind == Type::Directory,
+                // Not every filesystem says it here.
+                None => self.path.join(id).symlink_metadata().is_ok_and(|found| found.is_dir()),
+            };
+            if is_directory && id != "." && id != ".." {
+                ids.push(id.to_owned());
             }
         }
         ids.sort();

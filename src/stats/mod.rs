@@ -9,6 +9,9 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use nix::dir::Dir;
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
 use serde::{Serialize, Serializer};
 
 use crate::cgroups::Cgroup;
@@ -162,8 +165,9 @@ impl Stats {
 
 /// The sizes of huge pages that the cgroup counts: `2MB` and the like.
 fn page_sizes(cgroup: &Cgroup) -> Vec<String> {
-    let entries = std::fs::read_dir(cgroup.path()).into_iter().flatten().flatten();
-    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let Ok(mut dir) = Dir::openat(cgroup.fd(), c".", flags, Mode::empty()) else { return Vec::new() };
+    let names = dir.iter().map_while(Result::ok).filter_map(|entry| entry.file_name().to_str().ok().map(str::to_owned));
     let size = |name: String| Some(name.strip_prefix("hugetlb.")?.strip_suffix(".current")?.to_owned());
     let mut sizes: Vec<String> = names.filter_map(size).filter(|size| !size.contains('.')).collect();
     sizes.sort();

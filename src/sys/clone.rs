@@ -2,8 +2,10 @@
 
 use super::{check, fd};
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Pid;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 /// `CLONE_NEWTIME`: only clone3(2) and unshare(2) take it; in clone(2) its bit belongs to the exit signal.
 pub const CLONE_NEWTIME: u64 = 0x80;
@@ -101,9 +103,32 @@ pub fn wait(pidfd: BorrowedFd) -> nix::Result<Ended> {
     }
 }
 
+/// How long a killed process may take to be gone.
+pub const KILL_WAIT: Duration = Duration::from_secs(10);
+
+/// Kills our child behind `pidfd` and reaps it; false if it is still there after [`KILL_WAIT`], in a call of the kernel that
+/// nothing interrupts.
+pub fn end(pidfd: BorrowedFd) -> bool {
+    let _ = pidfd_send_signal(pidfd, libc::SIGKILL);
+    matches!(ends_within(pidfd, KILL_WAIT), Ok(true)) && wait(pidfd).is_ok()
+}
+
+/// Whether the process behind `pidfd` ends within this time: poll(2).
+pub fn ends_within(pidfd: BorrowedFd, time: Duration) -> nix::Result<bool> {
+    let until = Instant::now() + time;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let limit = PollTimeout::try_from(left.as_millis() + 1).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(pidfd, PollFlags::POLLIN)], limit) {
+            Err(Errno::EINTR) => {}
+            Ok(0) if Instant::now() < until => {}
+            result => return result.map(|ready| ready > 0),
+        }
+    }
+}
+
 /// Whether the process behind `pidfd` has ended (a zombie has).
 pub fn has_ended(pidfd: impl AsFd) -> nix::Result<bool> {
-    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     let mut fds = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
     Ok(poll(&mut fds, PollTimeout::ZERO)? > 0)
 }

@@ -43,15 +43,24 @@ pub enum Event {
     Signal(i32),
 }
 
-/// Makes the process that this command starts a tracee of the calling thread: it stops after its execve.
-pub fn traced(command: &mut Command) -> &mut Command {
-    // SAFETY: one system call, which may be made after fork(2).
-    unsafe {
-        command.pre_exec(|| match libc::ptrace(libc::PTRACE_TRACEME as _, 0, 0, 0) {
-            -1 => Err(io::Error::last_os_error()),
-            _ => Ok(()),
-        })
-    }
+/// Makes the process that this command starts a tracee of the calling thread: it stops after its execve. It becomes the
+/// user only then: the kernel keeps the rights with which tracing began, and a setuid program that is traced with less than
+/// root's gets none (ptrace(2), "Interaction with setuid").
+pub fn traced(command: &mut Command, user: Option<u32>) -> &mut Command {
+    let begin = move || {
+        // SAFETY: system calls without pointers, or with a null pointer and no elements.
+        unsafe {
+            check(libc::ptrace(libc::PTRACE_TRACEME as _, 0, 0, 0) as libc::c_int)?;
+            if let Some(user) = user {
+                check(libc::setgroups(0, std::ptr::null()))?;
+                check(libc::setresgid(user, user, user))?;
+                check(libc::setresuid(user, user, user))?;
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec it does nothing but system calls, which is async-signal-safe.
+    unsafe { command.pre_exec(begin) }
 }
 
 fn request(what: libc::c_uint, pid: i32, address: usize, data: usize) -> io::Result<()> {
@@ -74,6 +83,12 @@ pub fn follow(pid: i32) -> io::Result<()> {
 /// As [`follow`], but what is traced goes on alone when its tracer ends.
 pub fn follow_while_here(pid: i32) -> io::Result<()> {
     request(libc::PTRACE_SETOPTIONS as _, pid, 0, (OPTIONS & !libc::PTRACE_O_EXITKILL) as usize)
+}
+
+/// The same for threads alone.
+pub fn follow_threads(pid: i32) -> io::Result<()> {
+    let options = OPTIONS & !(libc::PTRACE_O_TRACEFORK | libc::PTRACE_O_TRACEVFORK);
+    request(libc::PTRACE_SETOPTIONS as _, pid, 0, options as usize)
 }
 
 /// Traces a process that runs already.

@@ -35,6 +35,8 @@ impl Shapes {
         let bundle = |id: &str, spec: &Value, args: &[&str]| {
             let mut spec = spec.clone();
             set(&mut spec, "/process/args", json!(args));
+            // Older peers take no newer one.
+            set(&mut spec, "/ociVersion", json!("1.0.2"));
             set(&mut spec, "/root/path", json!("rootfs"));
             // One container at a time: they may share a name.
             set(&mut spec, "/linux/cgroupsPath", json!(format!("{}/it", sandbox.cgroup())));

@@ -3,10 +3,12 @@
 //! All contenders take turns in every round, so that whatever disturbs the machine disturbs all of them. Medians are
 //! compared; the minimum says how quiet it was. Nothing is asserted: times belong to the machine.
 //!
-//! `bench [ROUNDS]`, 60 without; 0 for what is no matter of time alone. The work is done in a mount namespace of its own, with a pure cgroup2 hierarchy and
+//! `bench [ROUNDS]`, 60 without; 0 for what is no matter of time alone; `bench kills PATH` for what that one leaves when
+//! it is killed. The work is done in a mount namespace of its own, with a pure cgroup2 hierarchy and
 //! a tmpfs on /run; the sandbox complains if anything is left.
 
 mod contenders;
+mod kills;
 mod lowest;
 mod scale;
 mod table;
@@ -14,6 +16,7 @@ mod timer;
 
 use contenders::{Contender, Floor, Runtime, Shapes};
 use rt_integration::{Sandbox, rt_bin};
+use std::path::Path;
 use std::process::ExitCode;
 use table::Table;
 use timer::Timer;
@@ -23,6 +26,15 @@ const ROUNDS: usize = 60;
 const WARM: usize = 3;
 
 fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let [verb, path] = words.as_slice()
+        && verb == "kills"
+    {
+        if let Err(why) = kills::of(Path::new(path)) {
+            println!("{path}: {why}");
+        }
+        return ExitCode::SUCCESS;
+    }
     let rounds = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(ROUNDS);
     let sandbox = match Sandbox::new() {
         Ok(sandbox) => sandbox,
@@ -41,6 +53,7 @@ fn main() -> ExitCode {
         lowest::print(&sandbox, &runtimes);
     }
     if rounds == 0 {
+        kills::print(&runtimes);
         return ExitCode::SUCCESS;
     }
     let steady = timer::steady();
@@ -66,6 +79,7 @@ fn main() -> ExitCode {
         println!("{:<26} {:>6} kB {:>9} kB", runtime.name, runtime.peak_rss(&floor), size / 1000);
     }
     scale::print(&sandbox, &runtimes[0]);
+    kills::print(&runtimes);
     if !rt_bin().components().any(|part| part.as_os_str() == "release") {
         println!("\nThis is not a release build of rt: its numbers mean little.");
     }
