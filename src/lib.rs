@@ -6,6 +6,8 @@ pub mod cli;
 mod commands;
 mod confine;
 pub mod fault;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod handover;
 mod hooks;
 mod host;
