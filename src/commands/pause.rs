@@ -50,6 +50,7 @@ fn cgroup_of(app: &App, id: &str, fits: impl Fn(Status) -> Result<()>) -> Result
     dir.lock()?;
     let record = dir.record()?;
     fits(dir.status(&record, host.proc())?.0)?;
-    let cgroup = destroy::open_cgroup(&record, host.proc())?.context("the container has no cgroup of its own to be frozen")?;
+    let cgroup =
+        destroy::open_cgroup(&record, host.proc())?.context("the container has no cgroup of its own to be frozen")?;
     Ok((dir, cgroup))
 }
