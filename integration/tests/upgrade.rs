@@ -179,7 +179,9 @@ fn containers_of_a_previous_binary() {
             bundle.start().ok();
         }
         assert_eq!(bundle.exec(["/bin/probe", "echo", "inside"]).ok().stdout(), "inside\n");
-        sandbox.rt(["update", "--pids-limit", "50", id]).ok();
+        sandbox.rt(["pause", id]).ok();
+        assert_eq!(bundle.status(), "paused");
+        sandbox.rt(["resume", id]).ok();
         bundle.kill("KILL").ok();
         bundle.wait_stopped();
         bundle.delete().ok();
