@@ -4,12 +4,16 @@ use super::{Chance, Choices};
 use crate::spec::{Place, at, place_at};
 use serde_json::Value;
 
-/// Writes `value` with blanks of the fuzzer's choice, and asks for the place of each plain value by where it ends.
+/// How many are asked for: each takes a walk through the whole text.
+const ASKED: usize = 8;
+
+/// Writes `value` with blanks of the fuzzer's choice, and asks for the places of plain values by where they end.
 pub fn position(value: &Value, choices: &mut Choices) {
     let mut writer = Writer { text: String::new(), ends: Vec::new(), choices };
     writer.value(value, Place::default());
     let Writer { text, ends, .. } = writer;
-    for (end, place) in ends {
+    let first = text.len() % ends.len().max(1);
+    for (end, place) in ends.into_iter().skip(first).take(ASKED) {
         let line_start = text[..end].rfind('\n').map_or(0, |at| at + 1);
         let line = text[..end].matches('\n').count() + 1;
         assert_eq!(place_at(&text, line, end - line_start), place, "byte {end} of {text}");
