@@ -39,8 +39,10 @@ pub fn run(app: &App, id: &str) -> Result<u8> {
     };
     let readiness = Readiness::listen(&dir)?;
     let started = match rendezvous::start(dir.fd(), record.mute, deliver) {
-        // Nobody waits there any more.
-        Err(Errno::ECONNREFUSED | Errno::ENOENT) => return Err(not_created(&dir, &record)),
+        // Nobody waits there any more, or init died before it took us in.
+        Err(Errno::ECONNREFUSED | Errno::ENOENT | Errno::EPIPE | Errno::ECONNRESET) => {
+            return Err(not_created(&dir, &record));
+        }
         started => started.during("start", || "cannot reach the container's init".to_owned())?,
     };
     if let Err(fault) = outcome(started, &record).and_then(|()| not_killed(&record)) {
