@@ -53,9 +53,15 @@ const _: () = assert!(4 * 2 * MOST_SENT + 128 < crate::launch::channel::LARGEST)
 impl Fault {
     /// The form in which it travels.
     pub fn to_send(&self) -> Vec<u8> {
-        let fits = |(at, c): &(usize, char)| at + c.len_utf8() <= MOST_SENT;
-        let cut =
-            |text: &String| text.char_indices().take_while(fits).map(|(_, c)| c).filter(|c| !c.is_control()).collect();
+        let cut = |text: &String| {
+            let mut room = MOST_SENT;
+            let fits = |c: &char| {
+                let left = room.checked_sub(c.len_utf8());
+                room = left.unwrap_or(0);
+                left.is_some()
+            };
+            text.chars().filter(|c| !c.is_control()).take_while(fits).collect()
+        };
         let short = Fault {
             stage: cut(&self.stage),
             message: cut(&self.message),
@@ -127,6 +133,7 @@ mod tests {
             let got = Fault::received(&sent);
             assert_eq!((got.stage.as_str(), got.errno), ("exec", Some(Errno::EIO as i32)));
             assert!(long.starts_with(&got.message) && got.message.len() <= MOST_SENT);
+            assert!(text == "\u{1}" || got.message.len() > MOST_SENT - 4);
         }
     }
 }

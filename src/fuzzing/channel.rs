@@ -94,7 +94,7 @@ fn fault(choices: &mut Choices) -> Fault {
 fn same(sent: &Fault, got: &Fault) {
     let begins = |got: &str, sent: &str| {
         let plain: String = sent.chars().filter(|c| !c.is_control()).collect();
-        assert!(plain.starts_with(got) && (got.len() > 300 || got == plain), "{got:?} of {sent:?}");
+        assert!(plain.starts_with(got) && (got.len() > 1980 || got == plain), "{got:?} of {sent:?}");
     };
     begins(&got.stage, &sent.stage);
     begins(&got.message, &sent.message);
