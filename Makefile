@@ -33,7 +33,7 @@ TEST_THREADS ?= $(shell nproc)
 export VM_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rt-vm
 export MAKE TEST_THREADS
 
-.PHONY: help demo build test test-native test-attacks test-vm test-faults test-engines test-engines-native lint bench validation man completions install uninstall clean linker busybox observers protoc
+.PHONY: help demo build test test-native test-attacks test-vm test-faults test-engines test-engines-native fuzz-smoke lint bench validation man completions install uninstall clean linker busybox observers protoc
 
 help:
 	@echo 'make demo       build rt and run a container that says what it sees'
@@ -45,6 +45,7 @@ help:
 	@echo 'make test-faults  kill rt, and fail it, at every system call of every command (as root)'
 	@echo 'make test-engines  Docker, Podman and the others with rt and with runc, side by side (as root; ENGINES=docker)'
 	@echo 'make test-engines-native  those that are installed here, without what needs such a machine (as root)'
+	@echo 'make fuzz-smoke  feed rt\'s parsers with made-up input, a minute each (FUZZ_SECONDS=N); takes a nightly compiler'
 	@echo 'make lint       formatting and clippy'
 	@echo 'make bench      time rt and the runtimes installed beside it (as root; ROUNDS=N)'
 	@echo 'make validation  run the OCI validation suite (RT_VALIDATION_SUITE: its folder, built)'
@@ -117,6 +118,10 @@ test-engines: linker protoc
 test-engines-native: linker busybox
 	@integration/run-engines-native $(TRIPLE)
 
+# Each parser and planner, held against an oracle (src/fuzzing). Their seeds are inputs of `make test` too.
+fuzz-smoke: linker
+	@fuzz/smoke
+
 vm-tools: busybox
 	@(for tool in qemu-system-x86_64 cpio depmod xz zstd ip mmdebstrap mke2fs; do command -v $$tool >/dev/null || exit 1; done) \
 		|| $(call apt,qemu-system-x86 cpio kmod xz-utils zstd iproute2 mmdebstrap e2fsprogs,the virtual machine)
@@ -132,6 +137,7 @@ test-attacks: linker
 
 lint: protoc
 	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets --target $(TRIPLE) -- -D warnings
 
 # The timer, its floor program and the containers' image need no release build: they do little but system calls.
@@ -165,4 +171,4 @@ uninstall:
 	rm -f $(APPARMORDIR)/rt $(BINDIR)/rt $(MANDIR)/rt.8 $(MANDIR)/rt-*.8 $(BASHDIR)/rt $(ZSHDIR)/_rt $(FISHDIR)/rt.fish
 
 clean:
-	rm -rf target bundles/rootfs bundles/.rootfs-stamp bundles/rootless/config.own.json
+	rm -rf target fuzz/target fuzz/corpus bundles/rootfs bundles/.rootfs-stamp bundles/rootless/config.own.json

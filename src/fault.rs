@@ -45,14 +45,30 @@ impl Fault {
     }
 }
 
-/// As much of a message as is sent to another process; what hooks print may be of any length.
-const MOST_SENT: usize = 2048;
+/// As much of each part as is sent to another process, in bytes; what hooks print may be of any length. All four, each of
+/// their bytes escaped, are still one message of the channel.
+const MOST_SENT: usize = 1984;
+const _: () = assert!(4 * 2 * MOST_SENT + 128 < crate::launch::channel::LARGEST);
 
 impl Fault {
     /// The form in which it travels.
     pub fn to_send(&self) -> Vec<u8> {
-        let cut = |text: &String| text.chars().take(MOST_SENT).filter(|c| !c.is_control()).collect();
-        let short = Fault { message: cut(&self.message), hint: self.hint.as_ref().map(cut), ..self.clone() };
+        let cut = |text: &String| {
+            let mut room = MOST_SENT;
+            let fits = |c: &char| {
+                let left = room.checked_sub(c.len_utf8());
+                room = left.unwrap_or(0);
+                left.is_some()
+            };
+            text.chars().filter(|c| !c.is_control()).take_while(fits).collect()
+        };
+        let short = Fault {
+            stage: cut(&self.stage),
+            message: cut(&self.message),
+            errno: self.errno,
+            path: self.path.as_ref().map(cut),
+            hint: self.hint.as_ref().map(cut),
+        };
         serde_json::to_vec(&short).unwrap_or_default()
     }
 
@@ -100,5 +116,24 @@ impl<T> During<T> for std::io::Result<T> {
             }
             None => Fault::new(stage, format!("{}: {error}", what())),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::launch::channel::LARGEST;
+
+    #[test]
+    fn a_fault_of_any_length_is_one_message() {
+        for text in ["x", "\"", "\u{1}", "\u{10ffff}", "é"] {
+            let long = text.repeat(9000);
+            let sent = Fault::new("exec", &long).path(&long).hint(&long).errno(Errno::EIO).to_send();
+            assert!(sent.len() < LARGEST, "{} bytes", sent.len());
+            let got = Fault::received(&sent);
+            assert_eq!((got.stage.as_str(), got.errno), ("exec", Some(Errno::EIO as i32)));
+            assert!(long.starts_with(&got.message) && got.message.len() <= MOST_SENT);
+            assert!(text == "\u{1}" || got.message.len() > MOST_SENT - 4);
+        }
     }
 }

@@ -7,6 +7,8 @@ mod commands;
 mod confine;
 mod deadline;
 pub mod fault;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod handover;
 mod helper;
 mod hooks;

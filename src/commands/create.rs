@@ -12,7 +12,7 @@ use crate::launch::{Outlets, Site, launch};
 use crate::plan::{self, Facts, Options, Plan};
 use crate::rootfs::on_host;
 use crate::spec::{self, Config};
-use crate::state::{Directory, Identity, Record};
+use crate::state::{Directory, FORMAT, Identity, Record};
 use crate::sys::clone::Child;
 use anyhow::{Result, bail};
 use std::os::fd::OwnedFd;
@@ -174,6 +174,7 @@ fn furnish(
 /// What is on disk before anything else is made.
 fn first_record(plan: &Plan, host: &Host) -> Result<Record> {
     Ok(Record {
+        format: FORMAT,
         id: plan.id.clone(),
         oci_version: plan.oci_version.clone(),
         bundle: plan.bundle.clone(),

@@ -23,7 +23,19 @@ pub fn run(app: &App, args: &DeleteArgs) -> Result<u8> {
         kill_holder(&dir)?;
         dir.lock()?;
     }
-    let Some(record) = dir.read()? else {
+    let record = match dir.read() {
+        Err(error) if args.force => {
+            let salvaged = dir.salvaged()?;
+            app.log.warn(&format!("{error:#}; what it does not tell of, processes too, is left as it is"));
+            Some(salvaged)
+        }
+        record => record?,
+    };
+    let Some(record) = record else {
+        // Another `delete` was faster, and the name may be another container's by now.
+        if dir.is_removed() {
+            return if args.force { Ok(0) } else { bail!("container does not exist: {}", args.id) };
+        }
         // Its maker died before it wrote down a single thing, and so had made nothing.
         dir.remove()?;
         if args.force {
@@ -47,7 +59,7 @@ pub fn run(app: &App, args: &DeleteArgs) -> Result<u8> {
 /// Kills what another command waits for: the container's init, or while there is none yet, its creator.
 fn kill_holder(dir: &Directory) -> Result<()> {
     let host = Host::probe()?;
-    let record = dir.read()?;
+    let record = dir.read().or_else(|_| dir.salvaged().map(Some))?;
     let holder = record.as_ref().map(|record| record.init.as_ref().unwrap_or(&record.creator));
     if let Some(alive) = holder.map_or(Ok(None), |identity| identity.alive(host.proc()))? {
         pidfd_send_signal(alive.as_fd(), libc::SIGKILL)?;

@@ -67,6 +67,10 @@ impl Sweep<'_> {
             }
         }
         let Some(record) = dir.read()? else {
+            // The name may be another container's by now.
+            if dir.is_removed() {
+                return Ok(None);
+            }
             if !self.dry_run {
                 dir.remove()?;
             }

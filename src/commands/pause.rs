@@ -3,7 +3,7 @@
 use super::{App, destroy};
 use crate::cgroups::Cgroup;
 use crate::host::Host;
-use crate::state::{Record, Status};
+use crate::state::{Directory, Record, Status};
 use anyhow::{Context, Result, bail};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ const FREEZE_WAIT: Duration = Duration::from_secs(10);
 
 #[inline(never)]
 pub fn pause(app: &App, id: &str) -> Result<u8> {
-    let cgroup = cgroup_of(app, id, |status| match status {
+    let (_held, cgroup) = cgroup_of(app, id, |status| match status {
         Status::Running | Status::Created => Ok(()),
         Status::Paused => bail!("container paused: {id}"),
         other => bail!("container not running: {id} is {other}"),
@@ -23,7 +23,7 @@ pub fn pause(app: &App, id: &str) -> Result<u8> {
 
 #[inline(never)]
 pub fn resume(app: &App, id: &str) -> Result<u8> {
-    let cgroup = cgroup_of(app, id, |status| match status {
+    let (_held, cgroup) = cgroup_of(app, id, |status| match status {
         Status::Paused => Ok(()),
         Status::Running | Status::Created => bail!("container not paused: {id} is {status}"),
         other => bail!("container not running: {id} is {other}"),
@@ -42,11 +42,15 @@ pub fn held_above(record: &Record) -> String {
     above.map_or(String::new(), |above| format!(": cgroup {} above it is frozen", above.display()))
 }
 
-fn cgroup_of(app: &App, id: &str, fits: impl Fn(Status) -> Result<()>) -> Result<Cgroup> {
+/// The container's cgroup, and its directory: it is locked until the freezer has done its work, since a resume in between
+/// would let a pause wait in vain.
+fn cgroup_of(app: &App, id: &str, fits: impl Fn(Status) -> Result<()>) -> Result<(Directory, Cgroup)> {
     let host = Host::probe()?;
     let dir = app.root.open(id)?;
     dir.lock()?;
     let record = dir.record()?;
     fits(dir.status(&record, host.proc())?.0)?;
-    destroy::open_cgroup(&record, host.proc())?.context("the container has no cgroup of its own to be frozen")
+    let cgroup =
+        destroy::open_cgroup(&record, host.proc())?.context("the container has no cgroup of its own to be frozen")?;
+    Ok((dir, cgroup))
 }

@@ -42,8 +42,10 @@ pub fn run(app: &App, args: &StartArgs) -> Result<u8> {
     };
     let readiness = Readiness::listen(&dir)?;
     let started = match rendezvous::start(dir.fd(), record.mute, deadline.left(), deliver) {
-        // Nobody waits there any more.
-        Err(Errno::ECONNREFUSED | Errno::ENOENT) => return Err(not_created(&dir, &record)),
+        // Nobody waits there any more, or init died before it took us in.
+        Err(Errno::ECONNREFUSED | Errno::ENOENT | Errno::EPIPE | Errno::ECONNRESET) => {
+            return Err(not_created(&dir, &record));
+        }
         Err(Errno::EAGAIN) if deadline.has_passed() => {
             stop(&record)?;
             return Err(deadline.expired("init, its startContainer hooks and its program").into());

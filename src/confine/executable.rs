@@ -78,7 +78,11 @@ fn reason(path: &Path, errno: Errno) -> Option<String> {
         return None;
     }
     let n = file.read(&mut head).ok()?;
-    let head = &head[..n];
+    why_not(&head[..n], errno)
+}
+
+/// The same for a file that begins so.
+pub fn why_not(head: &[u8], errno: Errno) -> Option<String> {
     match errno {
         Errno::ENOENT => missing_interpreter(head),
         Errno::ENOEXEC if head.is_empty() => Some("the file is empty".to_owned()),

@@ -37,7 +37,8 @@ fn passwd() -> Option<Vec<u8>> {
     Some(text)
 }
 
-fn lookup(text: &[u8], uid: u32) -> Option<String> {
+/// The home directory of an id, by the first line of it that has one.
+pub fn lookup(text: &[u8], uid: u32) -> Option<String> {
     let uid = uid.to_string();
     text.split(|byte| *byte == b'\n').find_map(|line| {
         let mut fields = line.split(|byte| *byte == b':');

@@ -5,7 +5,7 @@
 mod apply;
 mod capabilities;
 mod executable;
-mod home;
+pub mod home;
 mod limits;
 mod listener;
 pub mod memory_policy;
@@ -16,6 +16,8 @@ mod sets;
 pub use apply::{
     AfterLoad, close_all_but, enter_cwd, failure, finish, lock_down, open_label, raise_limits, restrict, start_on_cpus,
 };
+#[cfg(any(test, fuzzing))]
+pub use executable::why_not;
 pub use executable::{explain, find_executable};
 pub use home::with_home;
 pub use plan::{ProcessPlan, plan};

@@ -76,7 +76,7 @@ pub const LISTENER: &[u8] = b"L";
 pub const FAILED: u8 = b'F';
 
 /// Larger than any message: a fault is one line.
-const LARGEST: usize = 16 << 10;
+pub const LARGEST: usize = 16 << 10;
 
 /// One end of the channel.
 pub struct Channel {
@@ -224,9 +224,13 @@ pub fn hand_listener(socket: RawFd, listener: RawFd) -> bool {
     }
 }
 
-/// Receives into `data`, with at most one fd.
+/// As many fds as one message may have (`SCM_MAX_FD`, include/net/scm.h).
+const MOST_FDS: usize = 253;
+
+/// Receives into `data`, with at most one fd; what came beside it is closed.
 pub fn receive_fd(socket: RawFd, data: &mut [u8]) -> nix::Result<(usize, Option<OwnedFd>)> {
-    let mut space = nix::cmsg_space!(RawFd);
+    // With less space the kernel would have opened some of them, and nix would not say which.
+    let mut space = nix::cmsg_space!([RawFd; MOST_FDS]);
     let mut slices = [IoSliceMut::new(data)];
     let message = loop {
         match recvmsg::<UnixAddr>(socket, &mut slices, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC) {
@@ -237,7 +241,8 @@ pub fn receive_fd(socket: RawFd, data: &mut [u8]) -> nix::Result<(usize, Option<
     let mut received = None;
     for control in message.cmsgs()? {
         if let ControlMessageOwned::ScmRights(fds) = control {
-            received = fds.first().map(|fd| crate::sys::own(*fd));
+            let owned: Vec<OwnedFd> = fds.into_iter().map(crate::sys::own).collect();
+            received = owned.into_iter().next();
         }
     }
     Ok((message.bytes, received))
@@ -247,5 +252,25 @@ pub fn receive_fd(socket: RawFd, data: &mut [u8]) -> nix::Result<(usize, Option<
 impl std::os::fd::AsFd for Channel {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn no_second_fd_stays_open() {
+        let (watch, sent) = std::io::pipe().unwrap();
+        let (parent, inside) = pair().unwrap();
+        for fds in [2, MOST_FDS] {
+            send_fd(inside.raw(), b"R", &vec![sent.as_raw_fd(); fds]).unwrap();
+            assert!(matches!(parent.listen(), Ok(Up::Ready)));
+        }
+        drop(sent);
+        let mut fds = [PollFd::new(watch.as_fd(), PollFlags::empty())];
+        assert_eq!(poll(&mut fds, PollTimeout::from(2000_u16)), Ok(1));
     }
 }

@@ -121,7 +121,7 @@ mod tests {
     fn refusals_name_the_place() {
         let refused = |devices: Value| format!("{:#}", planned(devices, namespaces::NET, true).unwrap_err());
         for (devices, expected) in [
-            (json!({"": {}}), "linux.netDevices.: invalid network device name \"\": it is empty"),
+            (json!({"": {}}), "linux.netDevices[\"\"]: invalid network device name \"\": it is empty"),
             (json!({"a": {"name": "a b"}}), "linux.netDevices.a.name: invalid network device name \"a b\""),
             (json!({"a": {"name": "a/b"}}), "linux.netDevices.a.name: invalid"),
             (json!({"a": {"name": "a:b"}}), "linux.netDevices.a.name: invalid"),

@@ -18,6 +18,8 @@ use oci_spec::runtime::Spec;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 pub use sysctl::Sysctl;
+#[cfg(any(test, fuzzing))]
+pub use sysctl::plan as plan_sysctls;
 
 /// What the caller asked for beside the configuration.
 #[derive(Debug)]

@@ -5,20 +5,20 @@ use crate::spec::{Code, Finding, Findings, at};
 use anyhow::{Result, bail};
 use std::collections::HashMap;
 
-/// A sysctl, or all below a prefix that ends in a dot, and the namespace it belongs to.
+/// A sysctl by its path, or all below one that ends in a slash, and the namespace it belongs to.
 const TABLE: [(&str, u64, &str); 12] = [
-    ("kernel.msgmax", namespaces::IPC, "ipc"),
-    ("kernel.msgmnb", namespaces::IPC, "ipc"),
-    ("kernel.msgmni", namespaces::IPC, "ipc"),
-    ("kernel.sem", namespaces::IPC, "ipc"),
-    ("kernel.shmall", namespaces::IPC, "ipc"),
-    ("kernel.shmmax", namespaces::IPC, "ipc"),
-    ("kernel.shmmni", namespaces::IPC, "ipc"),
-    ("kernel.shm_rmid_forced", namespaces::IPC, "ipc"),
-    ("kernel.domainname", namespaces::UTS, "uts"),
-    ("fs.mqueue.", namespaces::IPC, "ipc"),
-    ("net.", namespaces::NET, "network"),
-    ("user.", namespaces::USER, "user"),
+    ("kernel/msgmax", namespaces::IPC, "ipc"),
+    ("kernel/msgmnb", namespaces::IPC, "ipc"),
+    ("kernel/msgmni", namespaces::IPC, "ipc"),
+    ("kernel/sem", namespaces::IPC, "ipc"),
+    ("kernel/shmall", namespaces::IPC, "ipc"),
+    ("kernel/shmmax", namespaces::IPC, "ipc"),
+    ("kernel/shmmni", namespaces::IPC, "ipc"),
+    ("kernel/shm_rmid_forced", namespaces::IPC, "ipc"),
+    ("kernel/domainname", namespaces::UTS, "uts"),
+    ("fs/mqueue/", namespaces::IPC, "ipc"),
+    ("net/", namespaces::NET, "network"),
+    ("user/", namespaces::USER, "user"),
 ];
 
 /// A sysctl that is to be set.
@@ -51,11 +51,10 @@ fn plan_one(name: &str, value: &str, namespaces: &NamespacePlan) -> Result<Sysct
     if path.split('/').any(|part| matches!(part, "" | "." | "..")) || name.contains('\0') {
         bail!("linux.sysctl: {name:?} is not the name of a sysctl");
     }
-    let dotted = path.replace('/', ".");
-    if dotted == "kernel.hostname" {
+    if path == "kernel/hostname" {
         bail!("linux.sysctl: sysctl \"kernel.hostname\" conflicts with the OCI \"hostname\" field; use that");
     }
-    let matches = |own: &str| if own.ends_with('.') { dotted.starts_with(own) } else { dotted == own };
+    let matches = |own: &str| if own.ends_with('/') { path.starts_with(own) } else { path == own };
     let row = TABLE.iter().find(|(own, ..)| matches(own));
     if let Some((_, namespace, _)) = row
         && namespaces.has(*namespace)
@@ -118,6 +117,8 @@ mod tests {
             ("kernel.hostname", u64::MAX),
             ("net.ipv4/../../../kernel.sem", u64::MAX),
             ("net/../kernel/sem", u64::MAX),
+            // A name of its own beside the directory, not in it.
+            ("fs/mqueue.msg_max", u64::MAX),
             ("", u64::MAX),
         ] {
             assert!(planned(name, new).is_err(), "{name}");

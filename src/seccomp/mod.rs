@@ -19,6 +19,8 @@ mod default_profile;
 mod default_table;
 mod emit;
 mod emulate;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod meaning;
 mod names;
 mod rules;
 mod syscall_tables;

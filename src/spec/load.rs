@@ -47,13 +47,19 @@ fn open(bundle: &Path, file: Option<&Path>) -> Result<(PathBuf, PathBuf, String)
 /// As [`load`], but a value of the wrong type is a finding and is left out, so that the rest can be judged. Also
 /// returns the places that were left out.
 pub fn as_far_as_possible(bundle: &Path, file: Option<&Path>, found: &mut Findings) -> (Option<Config>, Vec<Place>) {
+    let Some((bundle, _, text)) = found.keep(Code::File, open(bundle, file)) else { return (None, Vec::new()) };
+    let (rest, cut) = left_out(&text, found);
+    (rest.map(|(spec, findings)| Config { bundle, text, spec, findings }), cut)
+}
+
+/// What is left of a text without the values of wrong types, and the places of these.
+pub fn left_out(text: &str, found: &mut Findings) -> (Option<(Spec, Findings)>, Vec<Place>) {
     let mut cut: Vec<Place> = Vec::new();
-    let Some((bundle, _, text)) = found.keep(Code::File, open(bundle, file)) else { return (None, cut) };
-    let mut rest = text.clone();
+    let mut rest = text.to_owned();
     loop {
         let mut findings = Findings::default();
         let wrong = match parse_spec(&rest, &mut findings) {
-            Ok(spec) => return (Some(Config { bundle, text, spec, findings }), cut),
+            Ok(spec) => return (Some((spec, findings)), cut),
             Err(error) => Finding::of(Code::Type, error),
         };
         let mut place = wrong.place.clone();
@@ -116,14 +122,14 @@ fn text_of(from: impl Read, expected: u64, name: &str) -> Result<String> {
 pub fn parse_spec(text: &str, findings: &mut Findings) -> Result<Spec> {
     let mut spec: Spec = parse(text, findings, mend_spec)?;
     if spec.linux().as_ref().is_some_and(|linux| linux.intel_rdt().is_some()) {
-        outdated_monitoring(&serde_json::from_str(text)?, findings);
+        outdated_monitoring(&json(text)?, findings);
     }
     // An absent pids.limit is no limit; the typed parser makes it 0, which is the tightest one.
     let resources = spec.linux_mut().as_mut().and_then(|linux| linux.resources_mut().as_mut());
     if let Some(resources) = resources
         && resources.pids().is_some_and(|pids| pids.limit() == 0)
     {
-        let raw: Value = serde_json::from_str(text)?;
+        let raw = json(text)?;
         if raw.pointer("/linux/resources/pids/limit").is_none_or(Value::is_null) {
             resources.set_pids(None);
         }
@@ -387,6 +393,12 @@ mod tests {
         let (wrong, _) = spec(r#"{"process":{"cwd":"/","user":{"uid":"root","gid":0}}}"#);
         let text = format!("{:#}", wrong.unwrap_err());
         assert!(text.starts_with("process.user.uid: "), "{text}");
+        // The typed parser passes over what it does not know, and takes no offence at what is no JSON value there.
+        for odd in ["1e999", "\"\\ud800\""] {
+            let (wrong, _) = spec(&format!(r#"{{"ociVersion":"1.3.0","linux":{{"intelRdt":{{}}}},"x":{odd}}}"#));
+            let text = format!("{:#}", wrong.unwrap_err());
+            assert!(text.starts_with("invalid JSON: "), "{text}");
+        }
         let (cut, _) = spec(r#"{"process":"#);
         let text = format!("{:#}", cut.unwrap_err());
         assert!(text.starts_with("invalid JSON: ") && text.contains("line 1"), "{text}");

@@ -12,3 +12,5 @@ pub use code::Code;
 pub use finding::{Finding, Findings, Severity};
 pub use load::{Config, load};
 pub use place::{Place, at};
+#[cfg(any(test, fuzzing))]
+pub use position::place_at;

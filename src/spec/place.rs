@@ -117,10 +117,12 @@ impl fmt::Display for Place {
         for (i, step) in self.0.iter().enumerate() {
             match step {
                 Step::Index(index) => write!(f, "[{index}]")?,
-                Step::Field(name) if name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') => {
+                Step::Field(name)
+                    if !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') =>
+                {
                     write!(f, "{}{name}", if i > 0 { "." } else { "" })?;
                 }
-                Step::Field(name) => write!(f, "[{name:?}]")?,
+                Step::Field(name) => write!(f, "[{}]", serde_json::Value::from(name.as_str()))?,
             }
         }
         Ok(())
@@ -137,6 +139,8 @@ mod tests {
             ("process.rlimits[1].type", "/process/rlimits/1/type"),
             ("linux.resources.unified[\"memory.max\"]", "/linux/resources/unified/memory.max"),
             ("annotations[\"a/b~c\"]", "/annotations/a~1b~0c"),
+            ("annotations[\"\\u0000 \u{301}\"]", "/annotations/\0 \u{301}"),
+            ("linux.sysctl[\"\"]", "/linux/sysctl/"),
             ("", ""),
         ] {
             assert_eq!(at(path).pointer(), pointer);

@@ -31,9 +31,11 @@ impl Walk<'_> {
     fn step(&mut self, end: usize) {
         match self.text[self.at] {
             b'{' => self.frames.push(Frame::Object(None)),
-            b'[' => self.frames.push(Frame::Array(0)),
-            b'}' | b']' if self.at + 1 < end => drop(self.frames.pop()),
-            // The parser complains about an object as a whole at its closing bracket.
+            // The parser complains about a list as a whole at its opening or its closing bracket.
+            b'[' if self.at + 1 < end => self.frames.push(Frame::Array(0)),
+            b']' => drop(self.frames.pop()),
+            b'}' if self.at + 1 < end => drop(self.frames.pop()),
+            // About an object at its closing one.
             b'}' => self.forget_key(),
             b',' if self.at + 1 < end => match self.frames.last_mut() {
                 Some(Frame::Array(index)) => *index += 1,
@@ -62,7 +64,9 @@ impl Walk<'_> {
         if let Some(Frame::Object(key @ None)) = self.frames.last_mut()
             && close < end
         {
-            *key = Some(String::from_utf8_lossy(&self.text[start..close]).into_owned());
+            let quoted = self.text.get(self.at..=close).unwrap_or_default();
+            let raw = || String::from_utf8_lossy(&self.text[start..close]).into_owned();
+            *key = Some(serde_json::from_slice(quoted).unwrap_or_else(|_| raw()));
         }
         self.at = close + 1;
     }
@@ -95,7 +99,10 @@ mod tests {
         assert_eq!(at(r#"{"a": {"b": 1}, "c": 2|}"#), "c");
         assert_eq!(at(r#"{"a": "}],\"{", "b": true|}"#), "b");
         assert_eq!(at(r#"{"a": ["x,y", {"k": "v"}, 3|]}"#), "a[2]");
+        assert_eq!(at(r#"{"a": {"b": [|1]}}"#), "a.b");
+        assert_eq!(at(r#"{"a": [[], []|]}"#), "a[1]");
         assert_eq!(at("|{}"), "");
+        assert_eq!(super::super::at(&at(r#"{"a\"b": {"\\n": 1|}}"#)).pointer(), "/a\"b/\\n");
         assert_eq!(place_at("{\n \"a\": {\n  \"b\": 7\n }\n}", 3, 8).to_string(), "a.b");
     }
 }

@@ -122,7 +122,7 @@ impl Root {
     pub fn glance(&self, id: &str, proc: BorrowedFd) -> Result<(Record, Status)> {
         let dir = self.path.join(id);
         let text = read_file(AT_FDCWD, &dir.join(RECORD)).ok();
-        let record: Record = match text.and_then(|text| serde_json::from_str(&text).ok()) {
+        let record: Record = match text.and_then(|text| Record::parse(&text).ok()) {
             Some(record) => record,
             None => self.open(id)?.record()?,
         };
@@ -195,6 +195,7 @@ impl Directory {
         Mark::new(self.fd(), &self.path).during(STAGE, || format!("cannot examine {}", self.path.display()))
     }
 
+    /// Whether somebody has removed it since it was opened.
     pub fn is_removed(&self) -> bool {
         nix::sys::stat::fstat(&self.fd).is_ok_and(|stat| stat.st_nlink == 0)
     }
@@ -243,18 +244,27 @@ impl Directory {
     /// Reads the record; `None` where the container's maker died before it wrote one.
     pub fn read(&self) -> Result<Option<Record>> {
         match read_file(self.fd(), RECORD) {
-            Ok(text) => {
-                Ok(Some(serde_json::from_str(&text).with_context(|| self.path.join(RECORD).display().to_string())?))
-            }
+            Ok(text) => Ok(Some(Record::parse(&text).with_context(|| {
+                let file = self.path.join(RECORD);
+                format!("container {}: {} cannot be read (`delete --force` removes it)", self.id, file.display())
+            })?)),
             Err(Errno::ENOENT) => Ok(None),
             Err(errno) => Err(errno).during(STAGE, || format!("cannot read {}", self.path.join(RECORD).display()))?,
         }
+    }
+
+    /// What can be understood of a record that [`Directory::read`] refuses.
+    pub fn salvaged(&self) -> Result<Record, Fault> {
+        let text = read_file(self.fd(), RECORD);
+        let text = text.during(STAGE, || format!("cannot read {}", self.path.join(RECORD).display()))?;
+        Ok(Record::salvaged(&self.id, &text))
     }
 
     /// Reads the record of a container that must exist.
     pub fn record(&self) -> Result<Record> {
         match self.read()? {
             Some(record) => Ok(record),
+            None if self.is_removed() => bail!("container does not exist: {}", self.id),
             None => {
                 bail!("container does not exist: {} (an unfinished creation; `delete` removes what is left)", self.id)
             }

@@ -16,4 +16,4 @@ mod record;
 
 pub use directory::{Directory, Root};
 pub use identity::Identity;
-pub use record::{Record, Status, Told};
+pub use record::{FORMAT, Record, Status, Told};

@@ -5,7 +5,9 @@ use super::Identity;
 use crate::cgroups;
 use crate::fault::Fault;
 use crate::seccomp::Notify;
+use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -14,6 +16,9 @@ use std::path::PathBuf;
 /// What `state.json` holds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Record {
+    /// [`FORMAT`] of the version that wrote it.
+    #[serde(default = "first", skip_serializing_if = "is_first")]
+    pub format: u32,
     pub id: String,
     #[serde(rename = "ociVersion")]
     pub oci_version: String,
@@ -73,6 +78,17 @@ pub struct Record {
     pub annotations: BTreeMap<String, String>,
 }
 
+/// What this version writes. It goes up when a version that does not know a field would do wrong without it.
+pub const FORMAT: u32 = 1;
+
+fn first() -> u32 {
+    1
+}
+
+fn is_first(format: &u32) -> bool {
+    *format == 1
+}
+
 fn is_false(value: &bool) -> bool {
     !value
 }
@@ -123,6 +139,34 @@ pub struct Told<'a> {
 }
 
 impl Record {
+    /// # Errors
+    /// Text that is no record, or that of a version whose records this one does not understand.
+    pub fn parse(text: &str) -> Result<Record> {
+        let record: Record = serde_json::from_str(text)?;
+        if record.format > FORMAT {
+            bail!("format {} is of a newer version of rt; this one knows {FORMAT}", record.format);
+        }
+        Ok(record)
+    }
+
+    /// What can be understood of a damaged record, for who removes the container; nothing of it is made up.
+    pub fn salvaged(id: &str, text: &str) -> Record {
+        // No process has pid 0.
+        let nobody = json!({"pid": 0, "boot": ""});
+        let mut whole = json!({
+            "id": id, "ociVersion": "", "bundle": "", "rootfs": "", "created": "", "owner": 0, "creator": nobody,
+        });
+        let damaged: Map<String, Value> = serde_json::from_str(text).unwrap_or_default();
+        for (name, value) in damaged.into_iter().filter(|(name, _)| !["id", "format"].contains(&name.as_str())) {
+            let before = whole.clone();
+            whole[name] = value;
+            if Record::deserialize(&whole).is_err() {
+                whole = before;
+            }
+        }
+        Record::deserialize(&whole).expect("the fields that every record has")
+    }
+
     /// A handle of its init, if that lives.
     pub fn living_init(&self, proc: BorrowedFd) -> Result<Option<OwnedFd>, Fault> {
         self.init.as_ref().map_or(Ok(None), |init| init.alive(proc))
@@ -163,5 +207,61 @@ impl Record {
             owner: Some(owner),
             oom: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::path::Path;
+
+    /// Every record in integration/data/states: its place, and its text.
+    fn recorded() -> Vec<(PathBuf, String)> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("integration/data/states");
+        let dirs = |dir: &Path| {
+            let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+            entries.filter(|path| path.is_dir()).collect::<Vec<_>>()
+        };
+        let all = dirs(&root).into_iter().flat_map(|version| dirs(&version));
+        all.map(|dir| (dir.clone(), fs::read_to_string(dir.join("state.json")).unwrap())).collect()
+    }
+
+    #[test]
+    fn records_of_every_version_are_read() {
+        let all = recorded();
+        assert!(all.len() >= 10);
+        for (dir, text) in all {
+            let record = Record::parse(&text).unwrap_or_else(|error| panic!("{}: {error:#}", dir.display()));
+            assert_eq!(dir.file_name(), Some(record.id.as_ref()));
+            let (old, new): (Value, Value) =
+                (serde_json::from_str(&text).unwrap(), serde_json::to_value(&record).unwrap());
+            assert_eq!(new, old, "nothing is lost, and nothing added: {}", dir.display());
+        }
+    }
+
+    #[test]
+    fn records_of_a_later_version() {
+        let (_, text) = recorded().remove(0);
+        let mut value: Value = serde_json::from_str(&text).unwrap();
+        value["what_is_to_come"] = json!({"a": [1]});
+        assert!(Record::parse(&value.to_string()).is_ok());
+        value["format"] = json!(FORMAT + 1);
+        let error = Record::parse(&value.to_string()).unwrap_err().to_string();
+        assert!(error.contains("is of a newer version of rt"), "{error}");
+    }
+
+    #[test]
+    fn what_is_salvaged() {
+        let (_, text) = recorded().remove(0);
+        let whole = Record::parse(&text).unwrap();
+        let mut value: Value = serde_json::from_str(&text).unwrap();
+        (value["format"], value["owner"]) = (json!(9), json!("root"));
+        value.as_object_mut().unwrap().remove("created");
+        let salvaged = Record::salvaged("x", &value.to_string());
+        assert_eq!((salvaged.init, salvaged.cgroup), (whole.init, whole.cgroup));
+        assert_eq!((salvaged.id.as_str(), salvaged.own_pids), ("x", whole.own_pids));
+        let nothing = Record::salvaged("x", &text[..text.len() / 2]);
+        assert_eq!((nothing.init, nothing.cgroup, nothing.poststop), (None, None, false));
     }
 }

@@ -85,7 +85,7 @@ pub fn follow_while_here(pid: i32) -> io::Result<()> {
     request(libc::PTRACE_SETOPTIONS as _, pid, 0, (OPTIONS & !libc::PTRACE_O_EXITKILL) as usize)
 }
 
-/// The same for threads alone.
+/// As [`follow`], but for threads alone.
 pub fn follow_threads(pid: i32) -> io::Result<()> {
     let options = OPTIONS & !(libc::PTRACE_O_TRACEFORK | libc::PTRACE_O_TRACEVFORK);
     request(libc::PTRACE_SETOPTIONS as _, pid, 0, options as usize)

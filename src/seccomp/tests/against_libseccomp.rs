@@ -37,7 +37,7 @@ fn compare(
         let mut check = |number, args| {
             let (a, b) = (answer(ours, abi, number, args), answer(theirs, abi, number, args));
             if a != b {
-                let means = against_meaning::meaning(profile, abi, number, &args);
+                let means = meaning(profile, abi, number, &args);
                 assert_eq!(a, means, "{abi:?} {number:#x} {args:x?}: libseccomp's {b:#x}\n{profile}");
                 differ += 1;
             }

@@ -6,9 +6,10 @@ use oci_spec::runtime::LinuxSeccomp;
 use seccompiler::sock_filter;
 use serde_json::{Value, json};
 
-use super::emulate::{Data, run};
-use super::syscalls::{Abi, Call};
+use super::meaning::*;
+use super::syscalls::Abi;
 use super::{Filter, compile_for};
+use crate::fuzzing::{Chance, Random};
 
 mod against_libseccomp;
 mod against_meaning;
@@ -24,27 +25,6 @@ fn compiled(profile: &Value) -> anyhow::Result<Filter> {
     let filter = compile_for(Abi::X86_64, &parse(profile), &mut Vec::new())?;
     assert_valid(&filter.program);
     Ok(filter)
-}
-
-fn answer(program: &[sock_filter], abi: Abi, number: u32, args: [u64; 6]) -> u32 {
-    let data = Data { number, arch: abi.audit_arch(), args };
-    run(program, &data).expect("the program is well-formed")
-}
-
-/// What the kernel checks of a program (bpf_check_classic, seccomp_check_filter).
-fn assert_valid(program: &[sock_filter]) {
-    assert!(!program.is_empty() && program.len() <= 4096);
-    for (at, i) in program.iter().enumerate() {
-        let left = program.len() - at - 1;
-        match i.code {
-            0x06 | 0x54 => {}
-            0x20 => assert!(i.k % 4 == 0 && i.k < 64),
-            0x05 => assert!((i.k as usize) < left),
-            0x15 | 0x25 | 0x35 | 0x45 => assert!(usize::from(i.jt.max(i.jf)) < left),
-            code => panic!("instruction {at} has code {code:#x}"),
-        }
-    }
-    assert_eq!(program[program.len() - 1].code, 0x06);
 }
 
 fn checked_in(name: &str) -> String {
@@ -125,22 +105,6 @@ const PODMAN_CAPS: [&str; 11] = [
     "CAP_SYS_CHROOT",
 ];
 
-/// Every argument value at which a comparison in the profile may change its mind, on either side, in both halves.
-fn boundaries(profile: &Value) -> Vec<u64> {
-    let mut values = vec![0, 1, u64::MAX, 1 << 32];
-    for entry in profile["syscalls"].as_array().into_iter().flatten() {
-        for arg in entry["args"].as_array().into_iter().flatten() {
-            for v in [arg["value"].as_u64().unwrap(), arg["valueTwo"].as_u64().unwrap_or(0)] {
-                values.extend([v, v.wrapping_sub(1), v.wrapping_add(1), v ^ (1 << 32), v ^ (1 << 63), !v]);
-                values.extend([v & 0xffff_ffff, v | 0xffff_ffff, v ^ (1 << 31), v.wrapping_add(1 << 32)]);
-            }
-        }
-    }
-    values.sort_unstable();
-    values.dedup();
-    values
-}
-
 /// The indices of the arguments that a profile compares.
 fn compared(profile: &Value) -> Vec<usize> {
     let mut indices = vec![0];
@@ -151,34 +115,4 @@ fn compared(profile: &Value) -> Vec<usize> {
     indices.sort_unstable();
     indices.dedup();
     indices
-}
-
-/// The newest number a profile names, for one ABI. The name of a call that i386 also reaches through socketcall or ipc
-/// names that one as well.
-fn newest(profile: &Value, abi: Abi) -> Option<u32> {
-    let entries = profile["syscalls"].as_array().into_iter().flatten();
-    let names = entries.flat_map(|entry| entry["names"].as_array().into_iter().flatten());
-    let calls = names.filter_map(|name| super::syscalls::lookup(name.as_str().unwrap()));
-    let numbers = |call: Call| call.number(abi).into_iter().chain(call.multiplexed(abi).map(|(number, _)| number));
-    calls.flat_map(numbers).max()
-}
-
-/// A small deterministic generator (xorshift64*).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        (self.next() >> 16) as usize % n
-    }
-
-    fn one<T: Copy>(&mut self, of: &[T]) -> T {
-        of[self.below(of.len())]
-    }
 }
