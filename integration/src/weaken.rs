@@ -97,7 +97,7 @@ pub fn run(mut command: Command, without: &[&str]) -> io::Result<i32> {
     let find =
         |name: &&str| STEPS.iter().find(|(known, _)| known == name).unwrap_or_else(|| panic!("no step {name}")).1;
     let changes: Vec<_> = without.iter().flat_map(find).collect();
-    let main = ptrace::traced(&mut command).spawn()?.id() as i32;
+    let main = ptrace::traced(&mut command, None).spawn()?.id() as i32;
     ptrace::wait(Some(main))?;
     ptrace::follow_while_here(main)?;
     ptrace::go(main, true, 0);
