@@ -43,7 +43,7 @@ help:
 	@echo 'make test-attacks  published attacks on container runtimes alone (as root)'
 	@echo 'make test-vm    those in virtual machines with every cgroup controller alone (as root)'
 	@echo 'make test-faults  kill rt, and fail it, at every system call of every command (as root)'
-	@echo 'make test-engines  Docker, Podman and the others with rt and with runc, side by side (as root; ENGINES=docker)'
+	@echo 'make test-engines  Docker, Podman and the others with rt and with runc, side by side (as root; ENGINES=docker, WHOLE=1)'
 	@echo 'make test-engines-native  those that are installed here, without what needs such a machine (as root)'
 	@echo 'make fuzz-smoke  feed rt\'s parsers with made-up input, a minute each (FUZZ_SECONDS=N); takes a nightly compiler'
 	@echo 'make lint       formatting and clippy'
@@ -113,7 +113,7 @@ test-faults: linker
 
 # Real engines, in virtual machines that have them: each operation on rt and on runc, and where they differ.
 test-engines: linker protoc
-	@ENGINES='$(ENGINES)' integration/run-engines $(TRIPLE)
+	@ENGINES='$(ENGINES)' WHOLE='$(WHOLE)' integration/run-engines $(TRIPLE)
 
 test-engines-native: linker busybox
 	@integration/run-engines-native $(TRIPLE)

@@ -1,6 +1,6 @@
 //! containerd: its client `ctr` and its shim for runc, which calls the runtime by the name it is given.
 
-use crate::compare::{Engine, Operation, any, full};
+use crate::compare::{Engine, Operation, any, full, long};
 use crate::known::{Known, directory};
 
 pub const ENGINE: Engine =
@@ -14,26 +14,26 @@ const PRELUDE: &str = include_str!("containerd/prelude.sh");
 
 const OPERATIONS: &[Operation] = &[
     any("run: output and exit code", 3, "run --rm $image c sh -c 'echo out; echo err >&2; exit 3'"),
-    any("run: killed", 137, "run --rm $image c sh -c 'sh -c \"kill -9 \\$\\$\"; exit $?'"),
+    long("run: killed", 137, "run --rm $image c sh -c 'sh -c \"kill -9 \\$\\$\"; exit $?'"),
     any("run: no such program", 1, "run --rm $image c missing"),
-    any("run: a directory", 1, "run --rm $image c /etc"),
-    any("run: input", 0, "echo typed | run --rm $image c head -n 1"),
+    long("run: a directory", 1, "run --rm $image c /etc"),
+    long("run: input", 0, "echo typed | run --rm $image c head -n 1"),
     any("run: terminal", 5, "script -qec \"$(which ctr) -a $WORK/containerd.sock run $flags --rm -t $image c sh -c 'sleep 1; tty; exit 5'\" typescript"),
     full("run: user, folder, environment", 0, "run --rm --user 1000:2000 --cwd /tmp --env A=b $image c sh -c 'id; pwd; echo $A'"),
     any("run: what is added and taken away", 0, "mkdir -p volume; echo of the host >volume/file
         run --rm --cap-add CAP_NET_ADMIN --cap-drop CAP_CHOWN --allow-new-privs --read-only --net-host --device /dev/zero --mount type=bind,src=$WORK/volume,dst=/volume,options=rbind:ro $image c \\
         sh -c 'grep -E \"Cap|NoNewPrivs\" /proc/self/status; touch /file || echo read-only; head -c 3 /dev/zero | wc -c; cat /volume/file; touch /volume/file || echo read-only; readlink /proc/self/ns/net' >said
         tail -n 1 said | grep -cF $(readlink /proc/self/ns/net); sed '$d' said"),
-    any("run: privileged", 0, "run --rm --privileged $image c sh -c 'grep CapEff /proc/self/status; grep -c \" ro\" /proc/mounts || true'"),
+    long("run: privileged", 0, "run --rm --privileged $image c sh -c 'grep CapEff /proc/self/status; grep -c \" ro\" /proc/mounts || true'"),
     any("run: seccomp", 0, "run --rm --seccomp $image c sh -c 'grep Seccomp: /proc/self/status; unshare -m true || echo refused'"),
-    any("run: another's namespace", 0, "waits $image first
+    long("run: another's namespace", 0, "waits $image first
         pid=$(ctr task ls | awk '$1 == \"first\" { print $2 }')
         run --rm --with-ns ipc:/proc/$pid/ns/ipc $image c readlink /proc/self/ns/ipc | grep -cF $(readlink /proc/$pid/ns/ipc)
         ctr task kill -s KILL first; ended first; remove first"),
-    any("run: pid file", 0, "waits --pid-file pid $image c; test -d /proc/$(cat pid) && echo there; ctr task kill -s KILL c; ended c; remove c"),
-    any("run: without pivot_root", 0, "run --rm --no-pivot $image c echo inside"),
-    any("run: a root filesystem of the host", 0, "mkdir -p rootfs; tar -C rootfs -xf busybox.tar; run --rm --rootfs $WORK/rootfs c /bin/cat /etc/group"),
-    any("run: log file", 0, "run -d --log-uri file://$WORK/log $image c sh -c 'echo logged'; ended c; cat log; remove c"),
+    long("run: pid file", 0, "waits --pid-file pid $image c; test -d /proc/$(cat pid) && echo there; ctr task kill -s KILL c; ended c; remove c"),
+    long("run: without pivot_root", 0, "run --rm --no-pivot $image c echo inside"),
+    long("run: a root filesystem of the host", 0, "mkdir -p rootfs; tar -C rootfs -xf busybox.tar; run --rm --rootfs $WORK/rootfs c /bin/cat /etc/group"),
+    long("run: log file", 0, "run -d --log-uri file://$WORK/log $image c sh -c 'echo logged'; ended c; cat log; remove c"),
     any("run: users of a namespace", 0, "run --rm --uidmap 0:200000:65536 --gidmap 0:200000:65536 $image c sh -c 'id; cat /proc/self/uid_map; stat -c \"%u %g\" /bin/busybox; touch /new'"),
     full("run: users of a namespace, labelled snapshot", 0, "run --rm --uidmap 0:200000:65536 --gidmap 0:200000:65536 --remap-labels $image c sh -c 'id; stat -c \"%u %g\" /bin/busybox'"),
     any("run: a configuration with idmapped mounts", 0, r#"
@@ -52,15 +52,15 @@ ctr run --rm --runc-binary "$RUNTIME_PATH" --config config.json c
 "#),
     full("run: out of memory", 137, "run --rm --memory-limit 16777216 $image c tail -c 200m /dev/zero"),
     any("task: kill", 0, "waits $image c; ctr task kill -s TERM c; ended c; status c; remove c"),
-    any("task: kill all", 0, "waits $image c; ctr task kill -a -s KILL c; ended c; remove c"),
-    any("task: kill of what has ended", 0, "run -d $image c true; ended c; ctr task kill c || echo refused; remove c"),
-    any("task: removal while it runs", 0, "waits $image c; ctr task rm c || echo refused; ctr task rm -f c || echo $?; ctr container rm c"),
+    long("task: kill all", 0, "waits $image c; ctr task kill -a -s KILL c; ended c; remove c"),
+    long("task: kill of what has ended", 0, "run -d $image c true; ended c; ctr task kill c || echo refused; remove c"),
+    long("task: removal while it runs", 0, "waits $image c; ctr task rm c || echo refused; ctr task rm -f c || echo $?; ctr container rm c"),
     any("task: exec", 4, "waits $image c; code=0; ctr task exec --exec-id e c sh -c 'echo out; echo err >&2; exit 4' || code=$?
         ctr task exec --exec-id f --cwd /tmp --user 1000 c sh -c 'id; pwd'
         ctr task kill -s KILL c; ended c; remove c; exit $code"),
-    any("task: exec of what is not there", 0, "waits $image c; ctr task exec --exec-id e c missing || echo $?
+    long("task: exec of what is not there", 0, "waits $image c; ctr task exec --exec-id e c missing || echo $?
         ctr task kill -s KILL c; ended c; remove c"),
-    any("task: exec in the background, kill", 0, "waits $image c; ctr task exec -d --exec-id e c sleep 1000
+    long("task: exec in the background, kill", 0, "waits $image c; ctr task exec -d --exec-id e c sleep 1000
         ctr task ps c | grep -c '[0-9]'; ctr task kill --exec-id e -s KILL c
         while [ $(ctr task ps c | grep -c '^[0-9]') -gt 1 ] && ctr task exec --exec-id look c pgrep -f 'sleep 1000'; do sleep 0.1; done >seen
         ctr task kill -s KILL c; ended c; remove c"),
@@ -71,9 +71,9 @@ ctr run --rm --runc-binary "$RUNTIME_PATH" --config config.json c
         ctr task exec --exec-id e c true || echo refused
         ctr task resume c; status c; ctr task exec --exec-id f c echo inside
         ctr task kill -s TERM c; ended c; remove c"),
-    any("task: killed while paused", 0, "waits $image c; ctr task pause c; ctr task kill -s KILL c; ctr task resume c || echo refused; ended c; remove c"),
+    long("task: killed while paused", 0, "waits $image c; ctr task pause c; ctr task kill -s KILL c; ctr task resume c || echo refused; ended c; remove c"),
     any("task: started again", 0, "run -d --null-io $image c sh -c 'echo again >>/file; cat /file'; ended c; ctr task rm c; ctr task start c; ctr container rm c"),
-    any("task: processes", 0, "waits $image c; ctr task ps c | awk 'NR == 1 { print $1, $2 } NR == 2 { print $1 ~ /^[0-9]+$/ }'; ctr task kill -s KILL c; ended c; remove c"),
+    long("task: processes", 0, "waits $image c; ctr task ps c | awk 'NR == 1 { print $1, $2 } NR == 2 { print $1 ~ /^[0-9]+$/ }'; ctr task kill -s KILL c; ended c; remove c"),
     full("task: metrics", 0, "waits $image c; ctr task metrics c | awk '/^[a-z]/ { print $1 }'; ctr task kill -s KILL c; ended c; remove c"),
     any("task: checkpoint", 0, "waits $image c; ctr task checkpoint c >out 2>&1 || echo refused; sed 's/ path=.*//; s|c:[0-9:-]*$|c:TIME|' out
         status c; ctr task kill -s KILL c; ended c; remove c"),

@@ -1,7 +1,7 @@
 //! Kubernetes: containerd's CRI service with the configuration of docs/engines/containerd, asked for what the kubelet asks
 //! for by the driver in integration/cri.
 
-use crate::compare::{Engine, Operation, any, full, native};
+use crate::compare::{Engine, Operation, any, full, long};
 use crate::containerd::{START, STOP};
 use crate::known::{Known, directory, weight};
 
@@ -20,27 +20,27 @@ const OPERATIONS: &[Operation] = &[
     any("ready for pods", 0, "cri ready"),
     any("pod sandbox", 0, "cri sandbox"),
     any("pod: shared namespaces", 0, "cri pod-namespaces"),
-    any("pod: shared process namespaces", 0, "cri pod-processes target-processes"),
-    any("pod: the host's namespaces, sysctls", 0, "cri host-namespaces sysctls"),
+    long("pod: shared process namespaces", 0, "cri pod-processes target-processes"),
+    long("pod: the host's namespaces, sysctls", 0, "cri host-namespaces sysctls"),
     full("pod: user namespace", 0, "cri user-namespace"),
     any("exit codes, logs, what does not start", 0, "cri exit-codes start-errors"),
     any("exec sync", 0, "cri exec-sync"),
     any("exec stream, terminal, resize, attach", 0, "cri exec-stream exec-terminal attach"),
     any("stop, grace period", 0, "cri stop"),
     any("restart policy", 0, "cri restarts"),
-    any("removal", 0, "cri removal"),
-    native("checkpoint: not in this containerd", 0, "cri checkpoint"),
-    any("users, groups, capabilities", 0, "cri users capabilities"),
-    any("paths, devices, limits by default, seccomp", 0, "cri defaults profiles"),
-    any("privileged", 0, "cri privileged"),
+    long("removal", 0, "cri removal"),
+    long("checkpoint: not in this containerd", 0, "cri checkpoint"),
+    long("users, groups, capabilities", 0, "cri users capabilities"),
+    long("paths, devices, limits by default, seccomp", 0, "cri defaults profiles"),
+    long("privileged", 0, "cri privileged"),
     full("AppArmor", 0, "cri apparmor"),
-    any("volumes, devices", 0, "cri volumes devices recursive-read-only"),
-    any("volumes: mount propagation", 0, "cri propagation"),
+    long("volumes, devices", 0, "cri volumes devices recursive-read-only"),
+    long("volumes: mount propagation", 0, "cri propagation"),
     full("limits", 0, "cri limits"),
     full("limits: resize in place", 0, "cri update"),
     full("limits: out of memory", 0, "cri oom"),
     full("statistics", 0, "cri stats"),
-    any(
+    long(
         "containerd restarted while containers run",
         0,
         r#"

@@ -1,6 +1,6 @@
 //! Docker: dockerd with the configuration of docs/engines/docker, the runtime both named and as default.
 
-use crate::compare::{Engine, Operation, any, full};
+use crate::compare::{Engine, Operation, any, full, long};
 use crate::known::{Known, directory, weight};
 
 /// systemd makes the containers' cgroups.
@@ -30,19 +30,19 @@ macro_rules! build {
 }
 
 const OPERATIONS: &[Operation] = &[
-    any("info", 0, r#"docker info -f '{{.DefaultRuntime}} {{.CgroupVersion}} {{.Warnings}}'"#),
+    long("info", 0, r#"docker info -f '{{.DefaultRuntime}} {{.CgroupVersion}} {{.Warnings}}'"#),
     any(
         "run by the default runtime",
         0,
         r#"echo typed | docker run --rm -i --network none base sh -c 'cat; echo err >&2'"#,
     ),
-    any("run: exit codes", 3, r#"run base true; run base false || echo $?; run base sh -c 'exit 3'"#),
+    any("run: exit code", 3, r#"run base sh -c 'exit 3'"#),
     any("run: no such program", 127, r#"run base missing"#),
-    any("run: no such path", 127, r#"run base /bin/missing"#),
+    long("run: no such path", 127, r#"run base /bin/missing"#),
     any("run: a folder as program", 126, r#"run base /etc"#),
-    any("run: a file that is no program", 126, r#"run base /etc/passwd"#),
-    any("run: a working directory that cannot be", 125, r#"words 'not a directory' run -w /etc/passwd base true"#),
-    any("run: killed", 0, r#"detached killed base sleep 1000; docker kill killed; ended killed"#),
+    long("run: a file that is no program", 126, r#"run base /etc/passwd"#),
+    long("run: a working directory that cannot be", 125, r#"words 'not a directory' run -w /etc/passwd base true"#),
+    long("run: killed", 0, r#"detached killed base sleep 1000; docker kill killed; ended killed"#),
     any("run: stopped", 0, r#"detached stopped --init base sleep 1000; docker stop stopped; ended stopped"#),
     any("run: crashed", 139, r#"run --init base sh -c 'kill -SEGV $$'"#),
     any(
@@ -67,7 +67,7 @@ const OPERATIONS: &[Operation] = &[
     any("exec: a folder as program", 126, r#"shared; docker exec shared /etc"#),
     any("exec -it", 5, r#"shared; terminal "docker exec -it shared sh -c 'tty; $SIZE; exit 5'""#),
     any("logs", 0, r#"shared; docker logs shared"#),
-    any(
+    long(
         "attach",
         0,
         r#"detached reader -i base head -n 1; echo typed | docker attach reader >attached; ended reader; docker logs reader"#,
@@ -78,7 +78,7 @@ const OPERATIONS: &[Operation] = &[
         r#"shared; docker pause shared; state shared; docker exec shared true || echo $?; docker unpause shared; docker exec shared echo on"#,
     ),
     any("top", 0, r#"shared; docker top shared -o pid,comm | sed "s/^[0-9 ]*//""#),
-    any(
+    long(
         "inspect",
         0,
         r#"shared; docker inspect -f '{{.State.Status}} {{.HostConfig.Runtime}} {{.RestartCount}}' shared"#,
@@ -98,12 +98,12 @@ const OPERATIONS: &[Operation] = &[
         0,
         r#"shared; docker stats --no-stream --format '{{.Name}} {{.PIDs}} {{.MemUsage}}' shared | sed 's| [^ ]* /| of|'"#,
     ),
-    any(
+    long(
         "restart",
         0,
         r#"shared; docker restart -t 60 shared; docker exec shared echo on; docker inspect -f '{{.State.ExitCode}}' shared"#,
     ),
-    any(
+    long(
         "stop, start, rm -f",
         0,
         r#"shared; docker stop -t 60 shared; ended shared; docker start shared; docker exec shared echo on; docker rm -f shared; rm shared"#,
@@ -136,7 +136,7 @@ const OPERATIONS: &[Operation] = &[
         r#"run --privileged base sh -c 'grep -E "Cap|NoNew|Seccomp:" /proc/self/status; cat /proc/self/attr/current || true
         test -e /dev/fuse && echo device; grep -cE " (/proc|/sys)[^ ]* [^ ]* ro" /proc/mounts; mount -t tmpfs none /mnt 2>&1 || mkdir /mnt && mount -t tmpfs none /mnt && echo mounted'"#,
     ),
-    any(
+    long(
         "run: a filter of one's own",
         1,
         r#"echo '{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["mkdir"],"action":"SCMP_ACT_ERRNO","errnoRet":13}]}' >deny
@@ -156,7 +156,7 @@ const OPERATIONS: &[Operation] = &[
         r#"run -u 1000:2000 --group-add 3000 -w /new/folder -h name -e A=b --sysctl net.ipv4.ip_forward=1 --ulimit nofile=100:200 \
         base sh -c 'id -u; id -G; pwd; hostname; echo $A $HOME; cat /proc/sys/net/ipv4/ip_forward; ulimit -n; ulimit -Hn'"#,
     ),
-    any("run: a sysctl that is none", 127, r#"words 'no such file or directory' run --sysctl net.none=1 base true"#),
+    long("run: a sysctl that is none", 127, r#"words 'no such file or directory' run --sysctl net.none=1 base true"#),
     full(
         "run: a bridge",
         0,
@@ -164,13 +164,13 @@ const OPERATIONS: &[Operation] = &[
         docker run --rm --runtime $RUNTIME base wget -qO- http://$(docker inspect -f '{{.NetworkSettings.IPAddress}}' web)/passwd
         docker run --rm --runtime $RUNTIME --network container:web base wget -qO- http://127.0.0.1/group; docker kill web"#,
     ),
-    any(
+    long(
         "run: the host's namespaces",
         0,
         r#"docker run --rm --runtime $RUNTIME --network host --pid host --ipc host --uts host --userns host --cgroupns host base sh -c 'for kind in cgroup ipc net pid user uts; do readlink /proc/self/ns/$kind; done' >inside
         for kind in cgroup ipc mnt net pid user uts; do grep -qxF "$(readlink /proc/self/ns/$kind)" inside && echo $kind; done; true"#,
     ),
-    any(
+    long(
         "run: another's namespaces",
         0,
         r#"shared; run --pid container:shared --ipc container:shared base sh -c 'cat /proc/1/comm; readlink /proc/self/ns/ipc; readlink /proc/1/ns/ipc' | uniq | wc -l; docker rm -f shared; rm shared"#,
@@ -181,13 +181,13 @@ const OPERATIONS: &[Operation] = &[
         r#"detached well --health-cmd 'test -e /healthy' --health-interval 1s --health-retries 1 base sleep 1000
         health unhealthy; docker exec well touch /healthy; health healthy; docker kill well"#,
     ),
-    any(
+    long(
         "restart policy",
         0,
         r#"detached again --restart on-failure:1 base false
         until [ $(state again) = exited ]; do sleep 0.1; done; docker inspect -f '{{.RestartCount}} {{.State.ExitCode}}' again"#,
     ),
-    any(
+    long(
         "events",
         0,
         r#"since=$(date +%s); run --name told base true; docker events --since $since --until $(($(date +%s) + 1)) --filter container=told --format '{{.Action}}'"#,

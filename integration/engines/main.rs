@@ -4,7 +4,7 @@
 //! A difference that the engine's table of known ones does not explain is a failure, and so are one explained there that
 //! did not show and an operation whose exit code is not the one that it states. The engines must be installed; what they
 //! keep lies in a folder below /var/tmp. `--native` leaves out what needs every cgroup controller, systemd or a bridge;
-//! `--only TEXT`, which may come several times, all operations but those with TEXT in their name.
+//! else `--whole` adds what takes long there; `--only TEXT`, which may come several times, all operations but those with TEXT in their name.
 
 mod buildah;
 mod compare;
@@ -35,6 +35,7 @@ pub struct Options {
     pub rt: PathBuf,
     pub runc: PathBuf,
     pub native: bool,
+    pub whole: bool,
     pub only: Vec<String>,
 }
 
@@ -61,7 +62,8 @@ fn main() -> ExitCode {
 }
 
 fn arguments() -> Result<(Vec<&'static Engine>, Options), String> {
-    let (mut engines, mut rt, mut runc, mut native, mut only) = (Vec::new(), None, None, false, Vec::new());
+    let (mut engines, mut rt, mut runc, mut only) = (Vec::new(), None, None, Vec::new());
+    let (mut native, mut whole) = (false, false);
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or(format!("{word} wants a value"));
@@ -70,6 +72,7 @@ fn arguments() -> Result<(Vec<&'static Engine>, Options), String> {
             "--runc" => runc = Some(absolute(&value()?)?),
             "--only" => only.push(value()?),
             "--native" => native = true,
+            "--whole" => whole = true,
             name => engines.push(*ENGINES.iter().find(|engine| engine.name == name).ok_or_else(|| {
                 let names: Vec<_> = ENGINES.iter().map(|engine| engine.name).collect();
                 format!("no engine {name:?}; there are {}", names.join(", "))
@@ -78,7 +81,7 @@ fn arguments() -> Result<(Vec<&'static Engine>, Options), String> {
     }
     let missing = |what| format!("{what} PATH is missing");
     let (rt, runc) = (rt.ok_or(missing("--rt"))?, runc.ok_or(missing("--runc"))?);
-    Ok((engines, Options { rt, runc, native, only }))
+    Ok((engines, Options { rt, runc, native, whole, only }))
 }
 
 fn absolute(path: &str) -> Result<PathBuf, String> {

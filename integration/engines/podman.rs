@@ -1,6 +1,6 @@
 //! Podman with conmon: as root, where systemd makes the cgroups, and as an ordinary user.
 
-use crate::compare::{Engine, Operation, any, full};
+use crate::compare::{Engine, Operation, any, full, long};
 use crate::known::{Known, weight};
 
 pub const ENGINE: Engine =
@@ -21,10 +21,10 @@ const STOP: &str = concat!(include_str!("podman/settings.sh"), "podman rm -fa -t
 const PRELUDE: &str = concat!(include_str!("podman/settings.sh"), include_str!("podman/prelude.sh"));
 
 const OPERATIONS: &[Operation] = &[
-    any("info", 0, r#"podman info -f '{{.Host.OCIRuntime.Name}} {{.Host.CgroupsVersion}}'"#),
+    long("info", 0, r#"podman info -f '{{.Host.OCIRuntime.Name}} {{.Host.CgroupsVersion}}'"#),
     any("run: output, input", 0, r#"echo typed | run -i base sh -c 'cat; echo err >&2'"#),
     any("run: no such program", 127, r#"words 'executable file.* not found in $PATH' run base missing"#),
-    any("run: a folder as program", 126, r#"words 'permission denied' run base /etc"#),
+    long("run: a folder as program", 126, r#"words 'permission denied' run base /etc"#),
     any(
         "run: killed, stopped",
         0,
@@ -33,7 +33,7 @@ const OPERATIONS: &[Operation] = &[
     ),
     any("run -it", 0, r#"terminal "podman run --rm -it --network none base sh -c 'tty; $SIZE'""#),
     any("exec: output", 0, r#"shared; podman exec shared sh -c 'echo out; echo err >&2; cat /proc/1/comm'"#),
-    any("exec: exit code", 7, r#"shared; podman exec shared sh -c 'exit 7'"#),
+    long("exec: exit code", 7, r#"shared; podman exec shared sh -c 'exit 7'"#),
     any(
         "exec: user, folder, environment",
         0,
@@ -44,14 +44,14 @@ const OPERATIONS: &[Operation] = &[
         127,
         r#"shared; words 'executable file.* not found in $PATH' podman exec shared missing"#,
     ),
-    any("exec: a folder as program", 126, r#"shared; words 'permission denied' podman exec shared /etc"#),
+    long("exec: a folder as program", 126, r#"shared; words 'permission denied' podman exec shared /etc"#),
     any("exec -it", 5, r#"shared; terminal "podman exec -it shared sh -c 'tty; exit 5'""#),
     any(
         "exec: descriptors",
         0,
         r#"shared; echo kept >kept; podman exec --preserve-fds 1 shared cat /proc/self/fd/3 3<kept"#,
     ),
-    any("logs", 0, r#"shared; podman logs shared"#),
+    long("logs", 0, r#"shared; podman logs shared"#),
     any(
         "pause, unpause",
         0,
@@ -68,7 +68,7 @@ const OPERATIONS: &[Operation] = &[
         0,
         r#"shared; podman stats --no-stream --format '{{.Name}} {{.PIDs}} {{.MemUsage}}' shared | sed 's| [^ ]* /| of|'"#,
     ),
-    any(
+    long(
         "stop, start, rm -f",
         0,
         r#"shared; podman stop -t 60 shared; podman wait shared; podman start shared; podman exec shared echo on; podman rm -f -t 0 shared; rm shared"#,
@@ -85,7 +85,7 @@ const OPERATIONS: &[Operation] = &[
         r#"detached greedy -m 48m --memory-swap 48m base sh -c 'tail /dev/zero; sleep 3; exit 8'; podman wait greedy; podman inspect -f '{{.State.OOMKilled}}' greedy"#,
     ),
     any("run --cgroups=disabled", 0, r#"podman run --rm --cgroups disabled --network none base echo without"#),
-    any(
+    long(
         "run: security",
         0,
         r#"run --cap-drop ALL --cap-add CHOWN --security-opt no-new-privileges base grep -E 'Cap|NoNew|Seccomp:' /proc/self/status
@@ -101,8 +101,8 @@ const OPERATIONS: &[Operation] = &[
         139,
         r#"run base true; run base sh -c 'exit 3' || echo $?; run --init base sh -c 'kill -SEGV $$'"#,
     ),
-    any("run: a working directory that cannot be", 126, r#"words 'not a directory' run -w /etc/passwd base true"#),
-    any(
+    long("run: a working directory that cannot be", 126, r#"words 'not a directory' run -w /etc/passwd base true"#),
+    long(
         "run: what is mounted",
         0,
         r#"mkdir -p w; echo text >w/f; run --read-only --tmpfs /t:size=64k --mount type=tmpfs,dst=/u --mount type=bind,src=$WORK/w,dst=/w,ro base sh -c 'cut -d" " -f2- /proc/mounts | grep -vE "^/ |^/etc/|^/run/" | sed -E "s/,(size|nr_inodes|fsc|inode64)[^ ,]*//g"; cat /w/f' | sort"#,
