@@ -266,6 +266,5 @@ const CGROUPFS_KNOWN: &[Known] = &[
         rt: "gone",
         runc: &["left behind"],
         reason: "a defect of runc: it leaves the cgroups which it made on the way to the container's",
-        always: true,
     },
 ];

@@ -8,8 +8,6 @@ pub struct Known {
     /// By version of runc.
     pub runc: &'static [&'static str],
     pub reason: &'static str,
-    /// It shows each time, and so its absence is a mistake.
-    pub always: bool,
 }
 
 impl Known {
@@ -27,12 +25,11 @@ pub const fn directory(name: &'static str) -> Known {
         rt: "\"/etc\": is a directory: permission denied",
         runc: &["\"/etc\": is a directory", "\"/etc\": permission denied"],
         reason: "a defect of runc: one version leaves out that it is a directory, another the words of exit code 126",
-        always: true,
     }
 }
 
 /// Of a control file `cpu.weight`.
 pub const fn weight(name: &'static str, rt: &'static str, runc: &'static [&'static str]) -> Known {
     let reason = "a defect of older runc: by its line the usual 1024 shares became a weight of 39, where 100 is usual";
-    Known { name, rt, runc, reason, always: true }
+    Known { name, rt, runc, reason }
 }
