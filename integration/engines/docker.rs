@@ -147,7 +147,7 @@ const OPERATIONS: &[Operation] = &[
         1,
         r#"mkdir -p v/sub; echo text >v/f
         run --read-only --tmpfs /tmp:size=64k,mode=700 --mount type=tmpfs,dst=/t,tmpfs-size=64k -v $WORK/v:/ro:ro -v $WORK/v:/rw --device /dev/fuse:/dev/mine:r base sh -c \
-        'cut -d" " -f2- /proc/mounts | grep -vE "^/ |^/etc/" | sed -E "s/,(size|nr_inodes)=[^ ,]*//g"; echo x >/tmp/x; cat /ro/f; echo more >>/rw/f; cat /ro/f
+        'cut -d" " -f2- /proc/mounts | grep -vE "^/ |^/etc/" | sed -E "s/,(size|nr_inodes)=[^ ,]*//g" | sort; echo x >/tmp/x; cat /ro/f; echo more >>/rw/f; cat /ro/f
         ls -l /dev/mine | cut -c1-10; : </dev/mine && echo read; (: >/dev/mine); (echo x >/ro/x); echo x >/x'"#,
     ),
     any(

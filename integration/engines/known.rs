@@ -18,12 +18,16 @@ impl Known {
     }
 }
 
-/// Of an exec or a run of `/etc`.
+/// Of an exec or a run of `/etc`. Docker adds the words itself, to an error that has other words of its own at the end.
 pub const fn directory(name: &'static str) -> Known {
     Known {
         name,
-        rt: "\"/etc\": is a directory: permission denied",
-        runc: &["\"/etc\": is a directory", "\"/etc\": permission denied"],
+        rt: "\"/etc\": is a directory: permission denied: unknown",
+        runc: &[
+            "\"/etc\": is a directory: unknown: permission denied",
+            "\"/etc\": is a directory: unknown",
+            "\"/etc\": permission denied: unknown",
+        ],
         reason: "a defect of runc: one version leaves out that it is a directory, another the words of exit code 126",
     }
 }

@@ -166,7 +166,7 @@ const ROOTLESS_OPERATIONS: &[Operation] = &[
     full(
         "run: exit codes",
         139,
-        r#"run base false || echo $?; run base /etc || echo $?; run base missing || echo $?; run --init base sh -c 'kill -SEGV $$'"#,
+        r#"run base false || echo $?; run base /etc 2>said || echo $?; run base missing || echo $?; run --init base sh -c 'kill -SEGV $$'"#,
     ),
     full(
         "run --privileged",
@@ -176,7 +176,7 @@ const ROOTLESS_OPERATIONS: &[Operation] = &[
     full(
         "pod",
         0,
-        r#"podman pod create --name pod --network none --share ipc,uts,pid >id; podman run -d --pod pod --name first base sleep 1000 >id
+        r#"podman pod create --name pod --network none --share ipc,net,uts,pid >id; podman run -d --pod pod --name first base sleep 1000 >id
         podman run --rm --pod pod base sh -c 'hostname; ps -o comm'; podman pod stop -t 0 pod 2>said || cat said; podman pod rm -f pod >id"#,
     ),
     full(
