@@ -167,7 +167,7 @@ impl<'a> Scene<'a> {
     pub fn left(&self) -> Vec<String> {
         let mut found = Vec::new();
         // The kernel collects keys a moment after their last holder.
-        let until = std::time::Instant::now() + std::time::Duration::from_secs(3);
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
         loop {
             found.clear();
             found.extend(session_keyrings().into_iter().map(|line| format!("keyring: {line}")));

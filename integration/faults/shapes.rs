@@ -35,40 +35,25 @@ const BOTH: &[Form] = &[Form::Root, Form::Rootless];
 const ROOT: &[Form] = &[Form::Root];
 const ROOTLESS: &[Form] = &[Form::Rootless];
 
-const MAKING: &[&str] = &["create", "run", "run-detached"];
-const FILTERED: &[&str] = &["create", "run", "start", "exec"];
+const MAKING: &[&str] = &["create", "run"];
+const FILTERED: &[&str] = &["run", "start", "exec"];
 
 pub const ALL: &[Shape] = &[
     Shape { name: "plain", forms: BOTH, commands: &[], dress: |_, bundle| Ok(bundle) },
-    Shape { name: "hooks", forms: BOTH, commands: &["create", "run", "start", "delete-force"], dress: hooks },
-    Shape {
-        name: "terminal",
-        forms: BOTH,
-        commands: &["create", "run", "run-detached", "start", "exec"],
-        dress: terminal,
-    },
+    Shape { name: "hooks", forms: BOTH, commands: &["run", "start", "delete-force"], dress: hooks },
+    Shape { name: "terminal", forms: BOTH, commands: &["create", "run", "start", "exec"], dress: terminal },
     Shape { name: "seccomp", forms: BOTH, commands: FILTERED, dress: |_, bundle| Ok(filtered(bundle, "unshare")) },
     Shape { name: "seccomp-privileges", forms: ROOT, commands: FILTERED, dress: privileges },
     Shape { name: "seccomp-mute", forms: ROOT, commands: FILTERED, dress: |_, bundle| Ok(filtered(bundle, "sendto")) },
     Shape { name: "seccomp-agent", forms: ROOT, commands: FILTERED, dress: agent },
     Shape { name: "devices", forms: ROOT, commands: MAKING, dress: devices },
-    Shape {
-        name: "user-namespace",
-        forms: ROOT,
-        commands: &["create", "run", "exec", "delete-force"],
-        dress: user_namespace,
-    },
-    Shape { name: "idmapped", forms: ROOT, commands: &["create", "run"], dress: idmapped },
-    Shape {
-        name: "joined-pids",
-        forms: ROOT,
-        commands: &["create", "run", "exec", "delete-force"],
-        dress: joined_pids,
-    },
-    Shape { name: "joined-user", forms: ROOT, commands: &["create", "run", "exec"], dress: joined_user },
-    Shape { name: "clocks", forms: BOTH, commands: &["create", "exec"], dress: clocks },
-    Shape { name: "flags", forms: BOTH, commands: &["create", "run", "run-detached", "exec"], dress: flags },
-    Shape { name: "ranges", forms: ROOTLESS, commands: &["create", "run", "exec"], dress: ranges },
+    Shape { name: "user-namespace", forms: ROOT, commands: &["run", "exec"], dress: user_namespace },
+    Shape { name: "idmapped", forms: ROOT, commands: &["run"], dress: idmapped },
+    Shape { name: "joined-pids", forms: ROOT, commands: &["run", "exec", "delete-force"], dress: joined_pids },
+    Shape { name: "joined-user", forms: ROOT, commands: &["run", "exec"], dress: joined_user },
+    Shape { name: "clocks", forms: BOTH, commands: &["run", "exec"], dress: clocks },
+    Shape { name: "flags", forms: BOTH, commands: &["create", "run-detached", "exec"], dress: flags },
+    Shape { name: "ranges", forms: ROOTLESS, commands: &["run", "exec"], dress: ranges },
 ];
 
 /// Of all six kinds.
