@@ -133,6 +133,8 @@ pub fn unmake(log: &Log, plan: &Plan, dir: Directory) {
         log.debug(|| format!("{error:#}"));
     }
     if let Some(record) = record {
+        // Init is dead, whatever it took.
+        crate::sys::process::keep_zombies();
         run_poststop(log, &record, &plan.hooks.poststop);
     }
 }

@@ -33,7 +33,9 @@ pub fn run(
         let name = || format!("error running {kind} hook #{i}");
         let mut running = Running::start(hook, state, cwd, before_exec).during(STAGE, name)?;
         let bound = [hook.timeout, deadline.left()].into_iter().flatten().min();
-        let ended = running.finish(bound).during(STAGE, name)?;
+        let ended = running.finish(bound);
+        // One that cannot be waited for must not stay behind.
+        let ended = ended.inspect_err(|_| _ = end(running.child.pidfd.as_fd())).during(STAGE, name)?;
         let how = match ended {
             Some(Ended::Exited(0)) => continue,
             Some(Ended::Exited(code)) => format!("exit status {code}"),

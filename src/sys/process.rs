@@ -35,6 +35,21 @@ fn prctl(option: i32, a: u64, b: u64, c: u64) -> nix::Result<i64> {
     check(unsafe { libc::syscall(libc::SYS_prctl, option, a, b, c, 0) })
 }
 
+/// Has the kernel reap all children that end from now on, and reaps those that have: for who is about to fail. wait(2) then
+/// knows no children any more; a pidfd still tells their end.
+pub fn leave_no_zombies() {
+    use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+    // SAFETY: SIG_IGN is a valid disposition.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+    while waitpid(None, Some(WaitPidFlag::WNOHANG)).is_ok_and(|status| status != WaitStatus::StillAlive) {}
+}
+
+/// Children are waited for again.
+pub fn keep_zombies() {
+    // SAFETY: SIG_DFL is a valid disposition.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+}
+
 /// PR_SET_DUMPABLE: whether other processes of the same user may look into this one.
 pub fn set_dumpable(dumpable: bool) -> nix::Result<()> {
     prctl(libc::PR_SET_DUMPABLE, u64::from(dumpable), 0, 0).map(drop)
