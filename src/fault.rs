@@ -34,6 +34,11 @@ impl Fault {
         self
     }
 
+    /// Whether this was the kernel's answer.
+    pub fn is(&self, errno: Errno) -> bool {
+        self.errno == Some(errno as i32)
+    }
+
     pub fn path(mut self, path: impl fmt::Display) -> Fault {
         self.path = Some(path.to_string());
         self

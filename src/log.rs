@@ -1,8 +1,9 @@
 //! Where messages go: one error record on failure, warnings where nobody parses, debug lines on request.
 
-use crate::fault::Fault;
+use crate::fault::{Fault, words};
 use crate::spec::Finding;
 use anyhow::{Context, Result};
+use nix::errno::Errno;
 use serde_json::json;
 use std::fs::File;
 use std::io::Write;
@@ -37,7 +38,7 @@ impl Log {
 
     /// The one error record, and the same text on standard error.
     pub fn error(&self, error: &anyhow::Error) {
-        let message = one_line(&format!("{error:#}"));
+        let message = one_line(&told(error));
         if let Some(mut file) = self.file.as_ref() {
             let _ = file.write_all(self.record("error", &message, Some(error)).as_bytes());
             eprintln!("{message}");
@@ -107,14 +108,41 @@ impl Log {
             }
             if let Some(errno) = fault.errno {
                 record["errno"] = json!(errno);
-                record["code"] = json!(format!("{:?}", nix::errno::Errno::from_raw(errno)));
+                record["code"] = json!(format!("{:?}", Errno::from_raw(errno)));
             }
         }
         format!("{record}\n")
     }
 }
 
+/// The error with all that led to it, the kernel's answer in the words that callers match.
+pub fn told(error: &anyhow::Error) -> String {
+    let causes = error.chain().map(|cause| {
+        let errno = cause.downcast_ref::<Errno>().copied();
+        let of_std = || cause.downcast_ref::<std::io::Error>()?.raw_os_error().map(Errno::from_raw);
+        errno.or_else(of_std).map_or_else(|| cause.to_string(), words)
+    });
+    causes.collect::<Vec<_>>().join(": ")
+}
+
 /// Paths and names may hold anything: line ends that would forge a record, codes that a terminal obeys.
 fn one_line(message: &str) -> String {
     message.replace(char::is_control, " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_answer_has_one_form() {
+        let of_nix = anyhow::Error::from(Errno::EMFILE).context("cannot open a");
+        let of_std = anyhow::Error::from(std::io::Error::from_raw_os_error(libc::EMFILE)).context("cannot open a");
+        for error in [of_nix, of_std] {
+            assert_eq!(
+                told(&error.context("rt create failed")),
+                "rt create failed: cannot open a: too many open files"
+            );
+        }
+    }
 }

@@ -2,8 +2,8 @@
 
 use super::{App, print};
 use crate::cli::{ListArgs, ListFormat};
-use crate::fault::During;
 use crate::host::Host;
+use crate::log::told;
 use crate::state::Told;
 use anyhow::Result;
 use nix::errno::Errno;
@@ -14,9 +14,8 @@ use std::fmt::Write;
 #[inline(never)]
 pub fn run(app: &App, args: &ListArgs) -> Result<u8> {
     let ids = match app.root.ids() {
-        Ok(ids) => ids,
-        Err(Errno::ENOENT) if app.global.root.is_none() => Vec::new(),
-        ids => ids.during("state", || format!("--root {}", app.root.path.display()))?,
+        Err(fault) if fault.is(Errno::ENOENT) && app.global.root.is_none() => Vec::new(),
+        ids => ids?,
     };
     if args.quiet {
         return print(&ids.iter().map(|id| format!("{id}\n")).collect::<String>());
@@ -36,7 +35,7 @@ pub fn run(app: &App, args: &ListArgs) -> Result<u8> {
                 }
             }
             // One that is broken does not hide the others.
-            Err(error) => eprintln!("load container {id}: {error:#}"),
+            Err(error) => eprintln!("load container {id}: {}", told(&error)),
         }
     }
     match args.format {

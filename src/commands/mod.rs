@@ -25,7 +25,7 @@ mod update;
 use crate::cgroups::Hierarchy;
 use crate::cli::{CgroupManager, Command, Global, Rootless};
 use crate::host::Host;
-use crate::log::Log;
+use crate::log::{Log, told};
 use crate::state::Root;
 use anyhow::{Context, Result};
 use std::os::fd::AsFd;
@@ -68,7 +68,7 @@ impl App {
         match Hierarchy::detect() {
             Ok(hierarchy) => Ok(Some(hierarchy)),
             Err(error) if self.rootless(host) => {
-                self.log.debug(|| format!("no cgroup: {error:#}"));
+                self.log.debug(|| format!("no cgroup: {}", told(&error)));
                 Ok(None)
             }
             Err(error) => Err(error),
@@ -146,7 +146,7 @@ fn apart(work: impl FnOnce() -> Result<()>) -> Result<bool> {
     match clone3(0, None).context("cannot make a process")? {
         Cloned::Parent(child) => Ok(wait(child.pidfd.as_fd())? == Ended::Exited(0)),
         Cloned::Child => {
-            let failed = work().inspect_err(|error| eprintln!("rt: {error:#}")).is_err();
+            let failed = work().inspect_err(|error| eprintln!("rt: {}", told(error))).is_err();
             crate::sys::exec::exit_now(failed.into())
         }
     }

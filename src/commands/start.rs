@@ -10,6 +10,7 @@ use crate::fault::{During, Fault};
 use crate::host::Host;
 use crate::launch::killed;
 use crate::launch::rendezvous::{self, Started};
+use crate::log::told;
 use crate::seccomp::agent;
 use crate::spec::Findings;
 use crate::spec::load::parse_spec;
@@ -75,7 +76,7 @@ pub fn run(app: &App, args: &StartArgs) -> Result<u8> {
     if let Some(readiness) = readiness
         && let Err(error) = wait_until_ready(readiness, &record)
     {
-        app.log.warn(&format!("{error:#}"));
+        app.log.warn(&told(&error));
     }
     Ok(0)
 }

@@ -4,8 +4,8 @@ use super::{App, apart, destroy, print};
 use crate::cgroups::Cgroup;
 use crate::cgroups::events::{Events, any_changed};
 use crate::cli::{StatsArgs, StatsFormat};
-use crate::fault::During;
 use crate::host::Host;
+use crate::log::told;
 use crate::state::Status;
 use crate::stats::{Share, Stats, prometheus, table};
 use anyhow::{Context, Result, bail};
@@ -57,15 +57,15 @@ fn watched(app: &App, args: &StatsArgs) -> Result<Vec<Watched>> {
     };
     if args.ids.is_empty() {
         let ids = match app.root.ids() {
-            Err(Errno::ENOENT) => Vec::new(),
-            ids => ids.during("state", || format!("--root {}", app.root.path.display()))?,
+            Err(fault) if fault.is(Errno::ENOENT) => Vec::new(),
+            ids => ids?,
         };
         let runs = |id: &&String| {
             let status = app.root.glance(id, host.proc()).map(|(_, status)| status);
             !matches!(status, Ok(Status::Stopped | Status::Creating))
         };
         // One that is broken does not hide the others.
-        let left_out = |id, error: &_| app.log.warn(&format!("container {id} is left out: {error:#}"));
+        let left_out = |id, error: &_| app.log.warn(&format!("container {id} is left out: {}", told(error)));
         let opened = ids.iter().filter(runs).map(|id| open(id).inspect_err(|error| left_out(id, error)));
         return Ok(opened.flatten().collect());
     }

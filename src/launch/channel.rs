@@ -196,7 +196,7 @@ pub fn limit_silence(socket: &OwnedFd, limit: Duration) -> nix::Result<()> {
     nix::sys::socket::setsockopt(socket, nix::sys::socket::sockopt::ReceiveTimeout, &limit)
 }
 
-fn tagged(tag: u8, rest: &[u8]) -> Vec<u8> {
+pub(super) fn tagged(tag: u8, rest: &[u8]) -> Vec<u8> {
     let rest = &rest[..rest.len().min(LARGEST - 1)];
     [&[tag], rest].concat()
 }

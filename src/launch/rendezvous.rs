@@ -5,7 +5,7 @@
 //! or stores it in a shared page that came with the message, where its seccomp filter would not let it speak. A
 //! connection without a message, of a `start` that was killed, changes nothing.
 
-use super::channel::{Down, FAILED, LISTENER, limit_silence, receive_fd, send_fd};
+use super::channel::{Down, FAILED, LISTENER, limit_silence, receive_fd, send_fd, tagged};
 use crate::fault::{During, Fault};
 use crate::sys::shared::FaultPage;
 use nix::errno::Errno;
@@ -103,7 +103,7 @@ pub fn wait(listener: &OwnedFd) -> nix::Result<(OwnedFd, Option<FaultPage>)> {
 
 /// Init: tells `start` what has failed, in words.
 pub fn complain(connection: &OwnedFd, fault: &Fault) -> nix::Result<()> {
-    send(connection.as_raw_fd(), &[&[FAILED], &fault.to_send()[..]].concat(), MsgFlags::MSG_NOSIGNAL).map(drop)
+    send(connection.as_raw_fd(), &tagged(FAILED, &fault.to_send()), MsgFlags::MSG_NOSIGNAL).map(drop)
 }
 
 /// How a start ended, as far as init could tell.

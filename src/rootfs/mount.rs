@@ -204,7 +204,7 @@ fn not_taken(plan: &MountPlan, context: &FsContext, kind: &CStr, (word, errno): 
 
 /// Why the kernel refuses some filesystems to a user namespace: sysfs when it is opened, proc when it is mounted.
 fn hinted(fault: Fault, kind: &CStr) -> Fault {
-    match (kind.to_bytes(), fault.errno == Some(Errno::EPERM as i32)) {
+    match (kind.to_bytes(), fault.is(Errno::EPERM)) {
         (b"sysfs", true) => fault.hint(
             "sysfs needs a network namespace that belongs to the container's user namespace; add {\"type\": \"network\"} \
              or bind /sys with rbind,ro instead",

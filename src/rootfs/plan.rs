@@ -240,7 +240,7 @@ fn plan_mount(index: usize, mount: &Mount, around: &Around) -> Result<MountPlan>
         None if options.remount => Source::Remount,
         None => fresh_source(mount, kind, around.namespaces.has(namespaces::CGROUP)).with_context(name)?,
     };
-    inside_proc(&destination, &source)?;
+    inside_proc(&destination, &source).with_context(name)?;
     if matches!(&source, Source::Bind { path, recursive: true } if path == Path::new("/sys")) && !around.host_root() {
         options.spread_read_only();
     }

@@ -39,16 +39,16 @@ impl Root {
     pub fn make(&self) -> Result<OwnedFd> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let open = || crate::sys::fs::open(&self.path, flags);
-        let at = || format!("--root {}", self.path.display());
+        let at = || self.place();
         match open() {
             Err(Errno::ENOENT) => {
                 use std::os::unix::fs::DirBuilderExt;
                 let made = std::fs::DirBuilder::new().recursive(true).mode(0o711).create(&self.path).during(STAGE, at);
-                made.map_err(|fault| match fault.errno {
-                    Some(errno) if errno == Errno::EACCES as i32 => {
+                made.map_err(|fault| match fault.is(Errno::EACCES) {
+                    true => {
                         fault.hint("an ordinary user sets XDG_RUNTIME_DIR, or names a directory of his own with --root")
                     }
-                    _ => fault,
+                    false => fault,
                 })?;
                 Ok(open().during(STAGE, at)?)
             }
@@ -57,7 +57,15 @@ impl Root {
     }
 
     /// The ids of all containers, sorted.
-    pub fn ids(&self) -> nix::Result<Vec<String>> {
+    pub fn ids(&self) -> Result<Vec<String>, Fault> {
+        self.read_ids().during(STAGE, || self.place())
+    }
+
+    fn place(&self) -> String {
+        format!("--root {}", self.path.display())
+    }
+
+    fn read_ids(&self) -> nix::Result<Vec<String>> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let mut ids = Vec::new();
         for entry in Dir::open(&self.path, flags, Mode::empty())?.iter() {
