@@ -1,8 +1,9 @@
 //! `gc`: what a dead rt left goes, and nothing else.
 
-use rt_integration::{Bundle, Outcome, Sandbox, both, leaks, sandbox};
+use rt_integration::{Bundle, HostMount, Outcome, Sandbox, both, leaks, sandbox, wait_end};
 use serde_json::{Value, json};
 use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -15,7 +16,8 @@ fn clears(sandbox: &Sandbox, line: &str) {
     let plan = sandbox.rt(["gc", "--dry-run"]).ok().stdout();
     assert_eq!(plan, format!("{line}: would be removed\n"));
     assert_eq!(sandbox.rt(["gc", "--dry-run"]).ok().stdout(), plan);
-    assert_eq!(gc(sandbox).ok().stdout(), format!("{line}: removed\n"));
+    let done = gc(sandbox).ok();
+    assert_eq!((done.stdout(), done.stderr()), (format!("{line}: removed\n"), String::new()));
     assert_eq!(gc(sandbox).ok().stdout(), "");
 }
 
@@ -26,19 +28,20 @@ fn half_made(sandbox: &Sandbox, bundle: Bundle, meanwhile: impl FnOnce()) {
         assert!(Command::new("mkfifo").args(["-m", "666"]).arg(path).status().expect("mkfifo").success());
     }
     let [begun, end] = &fifos;
-    let script = format!("echo > {}; read line < {}", begun.display(), end.display());
+    let script = format!("echo $$ > {}; read line < {}", begun.display(), end.display());
     let bundle = bundle.set("/hooks/createRuntime/-", json!({ "path": "/bin/sh", "args": ["sh", "-c", script] }));
     bundle.write();
     let mut call = sandbox.command(["create", "--bundle"]);
     call.arg(&bundle.dir).arg(&bundle.id);
     let create = sandbox.spawn(call);
     // Opening for reading waits for the hook, which is the moment.
-    drop(fs::read(begun).expect("the hook has begun"));
+    let hook = fs::read_to_string(begun).expect("the hook has begun");
     meanwhile();
     create.signal(libc::SIGKILL);
     create.wait().expect(128 + libc::SIGKILL);
     // The hook is a process of its own, and goes on to its end.
     drop(File::options().write(true).open(end).expect("the fifo"));
+    wait_end(hook.trim_end().parse().expect("a number"));
     fifos.iter().for_each(|path| fs::remove_file(path).expect("the fifo"));
 }
 
@@ -150,4 +153,30 @@ fn cgroups_of_others_stay() {
     let mut call = sandbox.command(["--root"]);
     call.arg(&other).args(["delete", "--force", "c"]);
     sandbox.finish(call).ok();
+}
+
+/// A cgroup outlives its container's `--root`, whose number the kernel then gives to another tmpfs at the same path.
+#[test]
+fn a_cgroup_of_a_file_system_that_is_gone() {
+    let sandbox = sandbox!();
+    let root = sandbox.scratch().join("root");
+    let bundle = sandbox.bundle("c").args(["true"]);
+    bundle.write();
+    let call = |words: &[&str]| {
+        let mut call = sandbox.command(["--root"]);
+        call.arg(&root).args(words);
+        sandbox.finish(call).ok()
+    };
+    let gone = HostMount::tmpfs(&root, 0, "mode=700");
+    call(&["run", "--keep", "--bundle", &bundle.dir.to_string_lossy(), "c"]);
+    let number = fs::metadata(&root).expect("--root").dev();
+    drop(gone);
+    // Another test may be faster than the first of these.
+    let mut others = Vec::new();
+    while fs::metadata(&root).expect("--root").dev() != number {
+        assert!(others.len() < 1000, "nobody got the number of the file system that is gone");
+        others.push(HostMount::tmpfs(&root, 0, "mode=700"));
+    }
+    assert_eq!(call(&["gc"]).stdout(), "");
+    fs::remove_dir(sandbox.cgroup_dir("c")).expect("its cgroup");
 }

@@ -103,7 +103,9 @@ fn take_form(bundle: &Bundle, state_dir: &Path, dir: &Path) {
     let living: Value = serde_json::from_str(&fs::read_to_string(&file).expect("a record")).expect("JSON");
     let mut record = as_recorded(&parsed(dir), &living);
     // What is about other kinds of containers than this one.
-    for other in ["rdt", "notify", "rootfs_base", "chrooted", "no_process", "oom", "poststop", "cgroup_planned"] {
+    for other in
+        ["rdt", "notify", "rootfs_base", "chrooted", "no_process", "oom", "poststop", "cgroup_planned", "unit_planned"]
+    {
         if living.get(other).is_none() {
             record.as_object_mut().expect("an object").remove(other);
         }

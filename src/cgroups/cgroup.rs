@@ -65,9 +65,9 @@ impl Record {
         self.made.last().is_some_and(|made| made.path == self.path && made.inode == self.inode)
     }
 
-    /// The record of directories that were about to be made (outermost first) when their maker died; `None` when the
-    /// cgroup itself was not made.
-    pub fn of_planned(planned: &[PathBuf]) -> Option<Record> {
+    /// Of directories that were about to be made (outermost first) when their maker died; `None` when the cgroup itself was
+    /// not made.
+    fn of_planned(planned: &[PathBuf]) -> Option<Record> {
         use std::os::unix::fs::MetadataExt;
         let inode = |path: &PathBuf| std::fs::metadata(path).ok().map(|meta| meta.ino());
         let made: Vec<Made> =
@@ -109,6 +109,12 @@ impl Cgroup {
         };
         let inode = fstat(&dir).with_context(failed)?.st_ino;
         Ok((inode == record.inode).then(|| Cgroup { dir, record: record.clone(), opening: None }))
+    }
+
+    /// Finds the last of directories that were about to be made, outermost first, when their maker died. `None` when it was
+    /// not made, or is gone.
+    pub fn open_planned(planned: &[PathBuf]) -> Result<Option<Cgroup>> {
+        Record::of_planned(planned).map_or(Ok(None), |record| Cgroup::open(&record))
     }
 
     /// The cgroup a process is in, somebody else's as far as removing and killing go. For an exec into a container whose

@@ -23,8 +23,8 @@ pub(super) const PROGRAM_NAME: &str = "rt_devices";
 const ATTEMPTS: usize = 16;
 
 impl Cgroup {
-    /// Makes the cgroup with all missing parents, marks them, enables controllers, writes the limits, hands it to its owner and puts
-    /// the device program on it. On failure exactly what was made is removed.
+    /// Makes the cgroup with all missing parents, marks them, enables controllers, writes the limits, hands it to its owner
+    /// and puts the device program on it. On failure exactly what was made is removed.
     ///
     /// `None` when the plan's manager is disabled, or when the caller may not make cgroups, nothing needs one, and
     /// `tolerate_denied` (a rootless caller) allows to go without: the container then stays in the caller's cgroup.
@@ -65,8 +65,7 @@ impl Cgroup {
     }
 
     /// Which directories [`Cgroup::create`] will have to make, absolute and outermost first: kept on disk before they
-    /// are made, so that a maker who is killed in between leaves nothing unknown. A scope needs no such note: it ends
-    /// with its last process, and so with its maker.
+    /// are made, so that a maker who is killed in between leaves nothing unknown. Those of a unit are systemd's.
     pub fn missing(hierarchy: &Hierarchy, plan: &CgroupPlan) -> Vec<PathBuf> {
         if plan.unit.is_some() {
             return Vec::new();

@@ -1,21 +1,21 @@
 //! The mark on a cgroup that rt has made: which container it was made for, should that container's record be lost.
 //!
-//! It is an extended attribute: whether it is the container's own cgroup or one on the way to it, the number of the device
-//! that holds the container's directory, and the path of that directory. Device and path mean one directory of this host
+//! It is an extended attribute: whether it is the container's own cgroup or one on the way to it, the file system that
+//! holds the container's directory, and the path of that directory. File system and path mean one directory of this host
 //! and no other, also where a container has an rt and a /run/rt of its own.
 
 use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::fcntl::OFlag;
 use nix::sys::stat::fstat;
+use nix::sys::statvfs::fstatvfs;
 
-use super::cgroup::{Cgroup, Made, Record};
+use super::cgroup::Cgroup;
 use super::hierarchy::Hierarchy;
 use super::tree::{self, Visit};
 use crate::sys::fs::{attribute, open, set_attribute};
@@ -25,14 +25,29 @@ const NAME: &CStr = c"user.rt";
 /// What a mark says, but for which of its two kinds it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {
-    device: u64,
+    file_system: FileSystem,
     directory: PathBuf,
+}
+
+/// Which file system something lies on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FileSystem {
+    /// st_dev. The kernel gives the number of a tmpfs that is gone to the next one.
+    device: u64,
+    /// f_fsid (statvfs(3)): random for each tmpfs. Of two overlays it may be the same.
+    id: u64,
+}
+
+impl FileSystem {
+    fn of(dir: BorrowedFd) -> nix::Result<FileSystem> {
+        Ok(FileSystem { device: fstat(dir)?.st_dev, id: fstatvfs(dir)?.filesystem_id() })
+    }
 }
 
 impl Mark {
     /// Of the container whose directory this is; `directory` is absolute.
     pub fn new(dir: BorrowedFd, directory: &Path) -> nix::Result<Mark> {
-        Ok(Mark { device: fstat(dir)?.st_dev, directory: directory.to_path_buf() })
+        Ok(Mark { file_system: FileSystem::of(dir)?, directory: directory.to_path_buf() })
     }
 
     /// Marks what was made. It is for the day on which all else is lost, and no reason to fail.
@@ -47,26 +62,28 @@ impl Mark {
     }
 
     fn bytes(&self, own: bool) -> Vec<u8> {
-        let start = format!("{} {} ", if own { "own" } else { "above" }, self.device);
+        let FileSystem { device, id } = self.file_system;
+        let start = format!("{} {device} {id:x} ", if own { "own" } else { "above" });
         [start.as_bytes(), self.directory.as_os_str().as_bytes()].concat()
     }
 
     fn parse(bytes: &[u8]) -> Option<(Mark, bool)> {
-        let mut words = bytes.splitn(3, |byte| *byte == b' ');
+        let mut words = bytes.splitn(4, |byte| *byte == b' ');
         let own = match words.next()? {
             b"own" => true,
             b"above" => false,
             _ => return None,
         };
         let device = std::str::from_utf8(words.next()?).ok()?.parse().ok()?;
+        let id = u64::from_str_radix(std::str::from_utf8(words.next()?).ok()?, 16).ok()?;
         let directory = PathBuf::from(OsStr::from_bytes(words.next()?));
-        Some((Mark { device, directory }, own))
+        Some((Mark { file_system: FileSystem { device, id }, directory }, own))
     }
 
     /// The container's name, if its directory is one of `root`'s.
-    fn id_below(&self, device: u64, root: &Path) -> Option<&str> {
+    fn id_below(&self, file_system: FileSystem, root: &Path) -> Option<&str> {
         let name = self.directory.file_name()?.to_str()?;
-        (self.device == device && self.directory.parent() == Some(root)).then_some(name)
+        (self.file_system == file_system && self.directory.parent() == Some(root)).then_some(name)
     }
 }
 
@@ -90,8 +107,9 @@ pub enum Removal {
 impl Hierarchy {
     /// All cgroups that are marked as made for containers of `root`, innermost first.
     pub fn marked(&self, root: &Path) -> Result<Vec<Marked>> {
-        let device = std::fs::metadata(root).with_context(|| format!("--root {}", root.display()))?.dev();
-        let mut find = Find { device, root, mount: &self.mount, found: Vec::new() };
+        let file_system = open(root, OFlag::O_RDONLY | OFlag::O_DIRECTORY).and_then(|dir| FileSystem::of(dir.as_fd()));
+        let file_system = file_system.with_context(|| format!("--root {}", root.display()))?;
+        let mut find = Find { file_system, root, mount: &self.mount, found: Vec::new() };
         let failed = || format!("cannot go through {}", self.mount.display());
         tree::walk(self.root.as_fd(), &mut find).with_context(failed)?;
         find.found.reverse();
@@ -100,7 +118,7 @@ impl Hierarchy {
 }
 
 struct Find<'a> {
-    device: u64,
+    file_system: FileSystem,
     root: &'a Path,
     mount: &'a Path,
     found: Vec<Marked>,
@@ -112,7 +130,7 @@ impl Visit for Find<'_> {
         let Some((mark, own)) = attribute(dir, NAME, &mut buffer).ok().and_then(Mark::parse) else {
             return;
         };
-        if let Some(id) = mark.id_below(self.device, self.root) {
+        if let Some(id) = mark.id_below(self.file_system, self.root) {
             let names = path.iter().map(|name| OsStr::from_bytes(name.to_bytes()));
             let path = names.fold(self.mount.to_path_buf(), |path, name| path.join(name));
             self.found.push(Marked { id: id.to_owned(), path, own });
@@ -140,13 +158,7 @@ impl Marked {
     }
 
     fn cgroup(&self) -> Result<Option<Cgroup>> {
-        let inode = match std::fs::symlink_metadata(&self.path) {
-            Ok(found) => found.ino(),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error).with_context(|| format!("cannot open cgroup {}", self.path.display())),
-        };
-        let made = vec![Made { path: self.path.clone(), inode }];
-        Cgroup::open(&Record::new(self.path.clone(), inode, made))
+        Cgroup::open_planned(std::slice::from_ref(&self.path))
     }
 }
 
@@ -156,14 +168,19 @@ mod tests {
 
     #[test]
     fn a_mark_is_read_as_it_was_written_and_means_one_directory() {
-        let mark = Mark { device: 26, directory: "/run/rt/a b".into() };
+        let file_system = FileSystem { device: 26, id: 0xabcd_0123_4567_89ef };
+        let mark = Mark { file_system, directory: "/run/rt/a b".into() };
         for own in [true, false] {
             assert_eq!(Mark::parse(&mark.bytes(own)), Some((mark.clone(), own)));
         }
-        assert_eq!(mark.id_below(26, Path::new("/run/rt")), Some("a b"));
-        assert_eq!(mark.id_below(27, Path::new("/run/rt")), None);
-        assert_eq!(mark.id_below(26, Path::new("/run")), None);
-        for bytes in ["", "own", "own 26", "own x /run/rt/a", "26 /run/rt/a"] {
+        assert_eq!(mark.id_below(file_system, Path::new("/run/rt")), Some("a b"));
+        assert_eq!(mark.id_below(file_system, Path::new("/run")), None);
+        for other in [FileSystem { device: 27, ..file_system }, FileSystem { id: 1, ..file_system }] {
+            assert_eq!(mark.id_below(other, Path::new("/run/rt")), None);
+        }
+        for bytes in
+            ["", "own", "own 26", "own 26 /run/rt/a", "own x 1 /run/rt/a", "own 26 x /run/rt/a", "26 1 /run/rt/a"]
+        {
             assert_eq!(Mark::parse(bytes.as_bytes()), None);
         }
     }

@@ -16,14 +16,25 @@ const ZERO_IS_UNSET: &[&str] = &[
     "/blockIO/weight",
 ];
 
-/// Lists that are tables: the fields which say that two rows are about the same thing.
-const TABLES: &[(&str, &[&str])] = &[
-    ("weightDevice", &["major", "minor"]),
-    ("throttleReadBpsDevice", &["major", "minor"]),
-    ("throttleWriteBpsDevice", &["major", "minor"]),
-    ("throttleReadIOPSDevice", &["major", "minor"]),
-    ("throttleWriteIOPSDevice", &["major", "minor"]),
-    ("hugepageLimits", &["pageSize"]),
+/// A list that is a table.
+struct Table {
+    pointer: &'static str,
+    /// The fields which say that two rows are about the same thing.
+    keys: &'static [&'static str],
+    /// Those that ask for something.
+    values: &'static [&'static str],
+}
+
+const DEVICE: &[&str] = &["major", "minor"];
+const RATE: &[&str] = &["rate"];
+
+const TABLES: &[Table] = &[
+    Table { pointer: "/blockIO/weightDevice", keys: DEVICE, values: &["weight", "leafWeight"] },
+    Table { pointer: "/blockIO/throttleReadBpsDevice", keys: DEVICE, values: RATE },
+    Table { pointer: "/blockIO/throttleWriteBpsDevice", keys: DEVICE, values: RATE },
+    Table { pointer: "/blockIO/throttleReadIOPSDevice", keys: DEVICE, values: RATE },
+    Table { pointer: "/blockIO/throttleWriteIOPSDevice", keys: DEVICE, values: RATE },
+    Table { pointer: "/hugepageLimits", keys: &["pageSize"], values: &["limit"] },
 ];
 
 /// Takes out of an update what names a field without asking for anything.
@@ -36,9 +47,21 @@ pub fn prune(update: &mut Value) {
     }
     // Engines send an empty list, or none, for "as they are".
     remove_if(update, "/devices", |value| value.as_array().is_some_and(Vec::is_empty));
+    for table in TABLES {
+        let rows = update.pointer_mut(table.pointer).and_then(Value::as_array_mut);
+        rows.into_iter().for_each(|rows| prune_rows(rows, table.values));
+    }
     if let Some(parts) = update.as_object_mut() {
         parts.retain(|_, part| !part.is_null() && part.as_object().is_none_or(|fields| !fields.is_empty()));
     }
+}
+
+fn prune_rows(rows: &mut Vec<Value>, values: &[&str]) {
+    rows.retain_mut(|row| {
+        let Some(fields) = row.as_object_mut() else { return true };
+        fields.retain(|_, value| !value.is_null());
+        values.iter().any(|name| fields.contains_key(*name))
+    });
 }
 
 /// Adds to a pruned update the recorded values without which one of its own cannot be converted.
@@ -87,7 +110,7 @@ fn lay_over(below: &mut Value, above: &Value) {
         return;
     };
     for (name, value) in new.iter().filter(|(_, value)| !value.is_null()) {
-        let table = TABLES.iter().find(|(table, _)| table == name).map(|(_, keys)| *keys);
+        let table = TABLES.iter().find(|table| table.pointer.rsplit('/').next() == Some(name)).map(|table| table.keys);
         match (fields.get_mut(name), table, value) {
             (Some(Value::Array(rows)), Some(keys), Value::Array(new)) => {
                 new.iter().for_each(|row| upsert(rows, keys, row))
@@ -99,7 +122,10 @@ fn lay_over(below: &mut Value, above: &Value) {
 }
 
 fn upsert(rows: &mut Vec<Value>, keys: &[&str], row: &Value) {
-    match rows.iter_mut().find(|old| keys.iter().all(|key| old.get(key) == row.get(key))) {
+    fn given<'a>(row: &'a Value, key: &str) -> Option<&'a Value> {
+        row.get(key).filter(|value| !value.is_null())
+    }
+    match rows.iter_mut().find(|old| keys.iter().all(|key| given(old, key) == given(row, key))) {
         Some(old) => lay_over(old, row),
         None => rows.push(row.clone()),
     }
@@ -164,6 +190,17 @@ mod tests {
             [{"major": 8, "minor": 0, "rate": 3}, {"major": 8, "minor": 1, "rate": 2}]},
             "hugepageLimits": [{"pageSize": "2MB", "limit": 2}], "devices": [{"allow": false}]});
         assert_eq!(merge(recorded, update), expected);
+    }
+
+    #[test]
+    fn a_row_without_a_value_asks_for_nothing() {
+        let recorded = json!({"hugepageLimits": [{"pageSize": "2MB", "limit": 1}]});
+        for row in [json!({"pageSize": "2MB"}), json!({"pageSize": "2MB", "limit": null})] {
+            let mut update = json!({ "hugepageLimits": [row] });
+            prune(&mut update);
+            assert_eq!(update, json!({"hugepageLimits": []}));
+            assert_eq!(merge(recorded.clone(), update), recorded);
+        }
     }
 
     #[test]

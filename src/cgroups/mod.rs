@@ -34,6 +34,7 @@ pub use mark::{Mark, Marked, Removal};
 pub use oom::Oom;
 pub use plan::{CgroupPlan, Request, plan, without};
 pub use remove::describe;
+pub use systemd::{Unit, UnitPlan};
 pub use update::{UpdatePlan, UpdateRequest, plan as plan_update};
 
 /// Who makes the cgroup (`--cgroup-manager`).

@@ -47,7 +47,8 @@ impl Cgroup {
             bail!("{} within {limit:?}: {}", self.failed("remove"), self.remains());
         }
         self.remove_below()?;
-        let _ = unit.stop();
+        // Whatever went wrong the first time: without the directory systemd would keep the unit for ever.
+        let _ = unit.stop().or_else(|_| unit.stop());
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use super::cgroup::Cgroup;
 use super::create::{furnish, open_made};
-use super::systemd::{Keeper, UnitPlan};
+use super::systemd::{Keeper, Unit, UnitPlan};
 use super::{CgroupPlan, Hierarchy, Missing, Write, files};
 
 /// The keeper of a new scope, and what its going changes.
@@ -25,7 +25,7 @@ pub(super) fn create(hierarchy: &Hierarchy, plan: &CgroupPlan, unit: &UnitPlan) 
     };
     let started = unit.start(keeper.as_ref())?;
     let path = match (&keeper, started.slice) {
-        (Some(keeper), _) => hierarchy.path_of(keeper.pid()),
+        (Some(keeper), _) => hierarchy.path_of(keeper.pid()).and_then(|path| of_unit(path, &unit.name.unit)),
         (None, Some(manager)) => Ok(manager.join(unit.name.path())),
         (None, None) => Ok(unit.name.path()),
     };
@@ -50,6 +50,16 @@ pub(super) fn create(hierarchy: &Hierarchy, plan: &CgroupPlan, unit: &UnitPlan) 
         return Err(error);
     }
     Ok(cgroup)
+}
+
+/// Where the keeper is, if systemd has it: one that died before is still where we are. systemd puts a `_` before names that
+/// could be files of the kernel's.
+fn of_unit(path: PathBuf, unit: &str) -> Result<PathBuf> {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    match name.strip_prefix('_').unwrap_or(name) == unit.strip_prefix('_').unwrap_or(unit) {
+        true => Ok(path),
+        false => bail!("cannot start systemd unit {unit}: the process that it starts with was killed"),
+    }
 }
 
 /// `made`: the unit is ours, and so is its cgroup.
@@ -97,6 +107,22 @@ impl Cgroup {
 
     pub fn is_users_unit(&self) -> bool {
         self.record.unit.as_ref().is_some_and(|unit| unit.user)
+    }
+
+    /// The cgroup of a unit that was about to be started when its maker died; a unit without one is stopped. A scope mostly
+    /// ends with its last process, and so with its maker; but not where that was gone before systemd had put it in.
+    pub fn of_planned_unit(unit: &Unit, id: &str) -> Result<Option<Cgroup>> {
+        let Some(path) = unit.started_for(id)? else { return Ok(None) };
+        if path.as_os_str().is_empty() {
+            // systemd is about to make it, or to remove it.
+            return unit.stop().map(|()| None);
+        }
+        let path = Hierarchy::detect()?.mount.join(path.strip_prefix("/").unwrap_or(&path));
+        let mut cgroup = Cgroup::open_planned(&[path])?;
+        if let Some(cgroup) = &mut cgroup {
+            cgroup.record.unit = Some(unit.clone());
+        }
+        Ok(cgroup)
     }
 
     /// To be called before a process is cloned into it.

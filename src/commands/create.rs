@@ -3,7 +3,7 @@
 use super::preserved::Preserved;
 use super::readiness::{self, Readiness};
 use super::{App, destroy};
-use crate::cgroups::{Cgroup, Hierarchy};
+use crate::cgroups::{Cgroup, Hierarchy, UnitPlan};
 use crate::cli::CreateArgs;
 use crate::deadline::Deadline;
 use crate::fault::{During, Fault};
@@ -11,7 +11,7 @@ use crate::host::Host;
 use crate::launch::{Outlets, Site, launch};
 use crate::plan::{self, Facts, Options, Plan};
 use crate::rootfs::on_host;
-use crate::spec::{self, Config};
+use crate::spec;
 use crate::state::{Directory, FORMAT, Identity, Record};
 use crate::sys::clone::Child;
 use anyhow::{Result, bail};
@@ -101,8 +101,19 @@ pub fn make(app: &App, args: &CreateArgs, mode: Mode) -> Result<Made> {
     let dir = app.root.create(&args.id)?;
     let prepared = if notified { prepare_notify(&dir, mode) } else { Ok(None) };
     let made = prepared.map_err(anyhow::Error::from).and_then(|readiness| {
-        let launched = furnish(app, args, mode, &host, &config, &plan, &dir, hierarchy.as_ref(), outlets, deadline)?;
-        Ok((launched, readiness))
+        let site = Site {
+            host: &host,
+            log: &app.log,
+            plan: &plan,
+            dir: &dir,
+            record: first_record(&plan, &host)?,
+            run: mode != Mode::Create,
+            pid_file: args.pid_file.as_deref(),
+            cgroup: None,
+            outlets,
+            deadline,
+        };
+        Ok((furnish(app, site, &config.text, hierarchy.as_ref())?, readiness))
     });
     match made {
         Ok((launched, readiness)) => Ok(Made { dir, launched, readiness, deadline }),
@@ -119,49 +130,27 @@ fn prepare_notify(dir: &Directory, mode: Mode) -> Result<Option<Readiness>, Faul
     if mode == Mode::Create { Ok(None) } else { Readiness::listen(dir) }
 }
 
-#[allow(clippy::too_many_arguments)]
-fn furnish(
-    app: &App,
-    args: &CreateArgs,
-    mode: Mode,
-    host: &Host,
-    config: &Config,
-    plan: &Plan,
-    dir: &Directory,
-    hierarchy: Option<&Hierarchy>,
-    outlets: Outlets,
-    deadline: Deadline,
-) -> Result<Launched> {
-    let mut record = first_record(plan, host)?;
+/// Writes down what is about to be made, then makes it: resctrl groups, the cgroup, init.
+fn furnish(app: &App, mut site: Site, config: &str, hierarchy: Option<&Hierarchy>) -> Result<Launched> {
+    let (plan, dir) = (site.plan, site.dir);
     let planned = hierarchy.zip(plan.cgroup.as_ref());
     if let Some((hierarchy, cgroup)) = planned {
-        record.cgroup_planned = Cgroup::missing(hierarchy, cgroup);
+        site.record.cgroup_planned = Cgroup::missing(hierarchy, cgroup);
+        site.record.unit_planned = cgroup.unit.as_ref().map(UnitPlan::unit);
     }
     let rdt = plan.rdt.as_ref().map(|rdt| Ok::<_, Fault>((rdt, rdt.survey()?))).transpose()?;
-    record.rdt = rdt.as_ref().map(|(_, groups)| groups.clone());
-    dir.write(&record)?;
+    site.record.rdt = rdt.as_ref().map(|(_, groups)| groups.clone());
+    dir.write(&site.record)?;
     if let Some((rdt, groups)) = &rdt {
         rdt.make(groups)?;
     }
-    dir.write_config(&config.text)?;
-    let cgroup = match planned {
-        Some((hierarchy, cgroup)) => Cgroup::create(hierarchy, cgroup, &dir.mark()?, || app.rootless(host))?,
-        None => None,
-    };
-    record.cgroup = cgroup.as_ref().map(Cgroup::record);
-    record.cgroup_planned.clear();
-    let mut site = Site {
-        host,
-        log: &app.log,
-        plan,
-        dir,
-        record,
-        run: mode != Mode::Create,
-        pid_file: args.pid_file.as_deref(),
-        cgroup,
-        outlets,
-        deadline,
-    };
+    dir.write_config(config)?;
+    if let Some((hierarchy, cgroup)) = planned {
+        site.cgroup = Cgroup::create(hierarchy, cgroup, &dir.mark()?, || app.rootless(site.host))?;
+    }
+    site.record.cgroup = site.cgroup.as_ref().map(Cgroup::record);
+    site.record.cgroup_planned.clear();
+    site.record.unit_planned = None;
     match launch(&mut site) {
         Ok(init) => Ok(Launched { init, record: site.record, cgroup: site.cgroup, master: site.outlets.master }),
         Err(error) => {
@@ -185,6 +174,7 @@ fn first_record(plan: &Plan, host: &Host) -> Result<Record> {
         init: None,
         cgroup: None,
         cgroup_planned: Vec::new(),
+        unit_planned: None,
         rdt: None,
         poststart: !plan.hooks.poststart.is_empty(),
         poststop: !plan.hooks.poststop.is_empty(),

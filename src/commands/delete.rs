@@ -3,6 +3,7 @@
 use super::{App, destroy};
 use crate::cli::DeleteArgs;
 use crate::host::Host;
+use crate::log::told;
 use crate::state::{Directory, Status};
 use crate::sys::clone::pidfd_send_signal;
 use anyhow::{Result, bail};
@@ -26,7 +27,7 @@ pub fn run(app: &App, args: &DeleteArgs) -> Result<u8> {
     let record = match dir.read() {
         Err(error) if args.force => {
             let salvaged = dir.salvaged()?;
-            app.log.warn(&format!("{error:#}; what it does not tell of, processes too, is left as it is"));
+            app.log.warn(&format!("{}; what it does not tell of, processes too, is left as it is", told(&error)));
             Some(salvaged)
         }
         record => record?,
@@ -50,9 +51,7 @@ pub fn run(app: &App, args: &DeleteArgs) -> Result<u8> {
         _ if args.force => {}
         other => bail!("cannot delete container {} that is not stopped: {other}", args.id),
     }
-    let cgroup = destroy::open_cgroup(&record, host.proc())?;
-    destroy::kill_all(&record, init.as_ref().map(AsFd::as_fd), cgroup.as_ref())?;
-    destroy::remove(&app.log, dir, &record, cgroup)?;
+    destroy::clear(&app.log, dir, &record, init.as_ref().map(AsFd::as_fd), host.proc())?;
     Ok(0)
 }
 

@@ -3,7 +3,7 @@
 use crate::cgroups::{self, Cgroup};
 use crate::deadline::Deadline;
 use crate::hooks;
-use crate::log::Log;
+use crate::log::{Log, told};
 use crate::plan::Plan;
 use crate::rootfs::on_host;
 use crate::spec::Findings;
@@ -51,17 +51,25 @@ pub fn kill_cgroup(record: &Record, cgroup: Option<&Cgroup>) -> Result<bool> {
 pub fn open_cgroup(record: &Record, proc: BorrowedFd) -> Result<Option<Cgroup>> {
     let found = match &record.cgroup {
         Some(cgroup) => Cgroup::open(cgroup)?,
-        None => match cgroups::Record::of_planned(&record.cgroup_planned) {
-            // Its maker died between the first record and the last.
-            Some(cgroup) => Cgroup::open(&cgroup)?,
-            None => None,
-        },
+        // Its maker died between the first record and the last.
+        None => Cgroup::open_planned(&record.cgroup_planned)?,
     };
     // Paths and inodes of cgroups come again after a reboot.
     if found.is_some() && !record.creator.is_of_this_boot(proc)? {
         return Ok(None);
     }
     Ok(found)
+}
+
+/// Ends a container, whatever it is at, and removes all of it.
+pub fn clear(log: &Log, dir: Directory, record: &Record, init: Option<BorrowedFd>, proc: BorrowedFd) -> Result<()> {
+    let cgroup = match &record.unit_planned {
+        // Only here: for who but looks, systemd may be starting it.
+        Some(unit) if record.creator.is_of_this_boot(proc)? => Cgroup::of_planned_unit(unit, &record.id)?,
+        _ => open_cgroup(record, proc)?,
+    };
+    kill_all(record, init, cgroup.as_ref())?;
+    remove(log, dir, record, cgroup)
 }
 
 /// Removes all of a container whose init is dead: cgroup, directory, then the poststop hooks run.
@@ -71,7 +79,9 @@ pub fn remove(log: &Log, dir: Directory, record: &Record, cgroup: Option<Cgroup>
     }
     match cgroup.map(|cgroup| cgroup.remove(if record.cgroup.is_some() { KILL_WAIT } else { OWN_END })) {
         // Its maker died before it was made; whoever lives there now has made it.
-        Some(Err(error)) if record.cgroup.is_none() => log.warn(&format!("{error:#}; it is another's, and stays")),
+        Some(Err(error)) if record.cgroup.is_none() => {
+            log.warn(&format!("{}; it is another's, and stays", told(&error)))
+        }
         removed => removed.unwrap_or(Ok(()))?,
     }
     take_back(record, record.init.is_some())?;
@@ -108,7 +118,7 @@ fn poststop(log: &Log, record: &Record, config: &str) {
     let plans = parse_spec(config, &mut findings).map(|spec| hooks::plan(&spec, &mut findings));
     match plans.and_then(|plans| findings.verdict(plans)) {
         Ok(plans) => run_poststop(log, record, &plans.poststop),
-        Err(error) => log.warn(&format!("poststop hooks cannot be run: {error:#}")),
+        Err(error) => log.warn(&format!("poststop hooks cannot be run: {}", told(&error))),
     }
 }
 
@@ -127,14 +137,12 @@ fn run_poststop(log: &Log, record: &Record, hooks: &[hooks::HookPlan]) {
 pub fn unmake(log: &Log, plan: &Plan, dir: Directory) {
     let record = dir.read().ok().flatten();
     if let Some(Err(error)) = record.as_ref().map(|record| take_back(record, false)) {
-        log.warn(&format!("{error:#}"));
+        log.warn(&told(&error));
     }
     if let Err(error) = dir.remove() {
-        log.debug(|| format!("{error:#}"));
+        log.debug(|| told(&error));
     }
     if let Some(record) = record {
-        // Init is dead, whatever it took.
-        crate::sys::process::keep_zombies();
         run_poststop(log, &record, &plan.hooks.poststop);
     }
 }
@@ -143,7 +151,7 @@ pub fn unmake(log: &Log, plan: &Plan, dir: Directory) {
 pub fn unmake_cgroup(log: &Log, record: &Record, cgroup: Option<Cgroup>) {
     let Some(cgroup) = cgroup else { return };
     if let Err(error) = kill_cgroup(record, Some(&cgroup)).and_then(|_| cgroup.remove(KILL_WAIT)) {
-        log.warn(&format!("{error:#}"));
+        log.warn(&told(&error));
     }
 }
 

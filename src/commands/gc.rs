@@ -4,7 +4,8 @@ use super::{App, destroy, print};
 use crate::cgroups::{Hierarchy, Marked, Removal, describe};
 use crate::cli::GcArgs;
 use crate::host::Host;
-use crate::state::{Directory, Record};
+use crate::log::told;
+use crate::state::Record;
 use anyhow::{Result, bail};
 use std::fmt::Write;
 
@@ -50,7 +51,7 @@ impl Sweep<'_> {
     /// A warning about what should go and did not.
     fn failed(&mut self, what: &str, error: &anyhow::Error) {
         self.failed += 1;
-        self.app.log.warn(&format!("{what}: {error:#}"));
+        self.app.log.warn(&format!("{what}: {}", told(error)));
     }
 
     /// A container's directory, with all that its record names.
@@ -78,7 +79,7 @@ impl Sweep<'_> {
         };
         let Some(why) = self.left_over(&record)? else { return Ok(None) };
         if !self.dry_run {
-            self.clear(dir, &record)?;
+            destroy::clear(&self.app.log, dir, &record, None, self.host.proc())?;
         }
         Ok(Some(why))
     }
@@ -93,13 +94,6 @@ impl Sweep<'_> {
 
     fn is_half_made(&self, record: &Record) -> Result<bool> {
         Ok(record.init.is_none() && record.creator.alive(self.host.proc())?.is_none())
-    }
-
-    /// As `delete --force` does it.
-    fn clear(&self, dir: Directory, record: &Record) -> Result<()> {
-        let cgroup = destroy::open_cgroup(record, self.host.proc())?;
-        destroy::kill_all(record, None, cgroup.as_ref())?;
-        destroy::remove(&self.app.log, dir, record, cgroup)
     }
 
     /// Cgroups whose container has no record.

@@ -39,6 +39,9 @@ pub struct Record {
     /// The cgroup directories about to be made, outermost first, until `cgroup` says what came of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cgroup_planned: Vec<PathBuf>,
+    /// The unit of systemd about to be started, until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit_planned: Option<cgroups::Unit>,
     /// Its groups of the resctrl filesystem.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rdt: Option<cgroups::resctrl::Record>,

@@ -18,6 +18,9 @@ const LIMIT: Duration = Duration::from_secs(30);
 const SYSTEMD: &str = "org.freedesktop.systemd1";
 const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
+pub const UNIT: &str = "org.freedesktop.systemd1.Unit";
+pub const SCOPE: &str = "org.freedesktop.systemd1.Scope";
+pub const SLICE: &str = "org.freedesktop.systemd1.Slice";
 
 /// Where systemd can be reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,16 +151,14 @@ impl Bus {
         self.write(b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n")?;
         let deadline = Instant::now() + LIMIT;
         loop {
-            let text = String::from_utf8_lossy(&self.received);
-            let mut lines = text.split_inclusive("\r\n").filter(|line| line.ends_with('\n'));
-            if lines.clone().any(|line| line.starts_with("REJECTED") || line.starts_with("ERROR")) {
-                bail!("it does not take this user");
+            match accepted(&self.received) {
+                Some(Ok(length)) => {
+                    self.received.drain(..length);
+                    return Ok(());
+                }
+                Some(Err(())) => bail!("it does not take this user"),
+                None => self.read(deadline)?,
             }
-            if lines.any(|line| line.starts_with("OK ")) {
-                self.received.clear();
-                return Ok(());
-            }
-            self.read(deadline)?;
         }
     }
 
@@ -180,9 +181,14 @@ impl Bus {
 
     /// A property of the manager that is text.
     pub fn manager_property(&mut self, name: &str) -> Result<String> {
+        self.property(MANAGER_PATH, MANAGER, name)
+    }
+
+    /// The same of any object of systemd's; `owner` is the interface that has it.
+    pub fn property(&mut self, path: &str, owner: &str, name: &str) -> Result<String> {
         let interface = "org.freedesktop.DBus.Properties";
-        let body = [Value::text(MANAGER), Value::text(name)];
-        let call = Call { destination: SYSTEMD, path: MANAGER_PATH, interface, member: "Get", body: &body };
+        let body = [Value::text(owner), Value::text(name)];
+        let call = Call { destination: SYSTEMD, path, interface, member: "Get", body: &body };
         Ok(self.call(&call)?.words().into_iter().next().unwrap_or_default())
     }
 
@@ -245,7 +251,10 @@ impl Bus {
             result => result?,
         };
         let mut chunk = [0u8; 4096];
-        let got = recv(self.socket.as_raw_fd(), &mut chunk, MsgFlags::empty()).map_err(words)?;
+        let got = match recv(self.socket.as_raw_fd(), &mut chunk, MsgFlags::empty()) {
+            Err(Errno::EINTR) => return Ok(()),
+            got => got.map_err(words)?,
+        };
         if got == 0 {
             bail!("the connection was closed");
         }
@@ -263,6 +272,21 @@ impl Bus {
         }
         Ok(())
     }
+}
+
+/// How long the answer of a server is that takes us, an error if it does not, nothing while there is more to come. Behind it
+/// messages may follow at once: systemd sends its signals to whoever is connected.
+fn accepted(received: &[u8]) -> Option<Result<usize, ()>> {
+    let mut length = 0;
+    for line in received.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\r\n")) {
+        length += line.len();
+        match line {
+            [b'O', b'K', b' ', ..] => return Some(Ok(length)),
+            _ if line.starts_with(b"REJECTED") || line.starts_with(b"ERROR") => return Some(Err(())),
+            _ => {}
+        }
+    }
+    None
 }
 
 fn words(errno: Errno) -> anyhow::Error {
@@ -291,6 +315,15 @@ mod tests {
         };
         assert_eq!(listed(false, all), ["!/run/systemd/private", "/y"]);
         assert_eq!(listed(true, all), ["!/x/systemd/private", "@/tmp/dbus-1"]);
+    }
+
+    #[test]
+    fn what_follows_the_servers_answer_is_kept() {
+        assert_eq!(accepted(b"DATA\r\nOK 0123\r\nl\x04\x01"), Some(Ok(15)));
+        assert_eq!(accepted(b"DATA\r\nOK 0123\r\nl\x04\r\nERROR\r\n"), Some(Ok(15)));
+        assert_eq!(accepted(b"DATA\r\nOK 01"), None);
+        assert_eq!(accepted(b""), None);
+        assert_eq!(accepted(b"REJECTED EXTERNAL\r\n"), Some(Err(())));
     }
 
     #[test]

@@ -38,7 +38,9 @@ impl Keeper {
 impl Drop for Keeper {
     fn drop(&mut self) {
         // Not by closing the pipe: an init that was born meanwhile has that end too.
-        let _ = pidfd_send_signal(self.pidfd.as_fd(), libc::SIGKILL);
-        let _ = wait(self.pidfd.as_fd());
+        // One that cannot be killed is not waited for: it ends with us.
+        if pidfd_send_signal(self.pidfd.as_fd(), libc::SIGKILL).is_ok() {
+            let _ = wait(self.pidfd.as_fd());
+        }
     }
 }

@@ -58,7 +58,7 @@ impl UnitPlan {
     /// A `linux.cgroupsPath` that names no unit.
     pub fn new(cgroups_path: Option<&Path>, id: &str, user: bool, writes: &[Write]) -> Result<UnitPlan> {
         let name = unit::Name::new(cgroups_path, id, user)?;
-        Ok(UnitPlan { name, user, description: format!("rt container {id}"), properties: properties::of(writes) })
+        Ok(UnitPlan { name, user, description: description(id), properties: properties::of(writes) })
     }
 
     /// # Errors
@@ -67,7 +67,7 @@ impl UnitPlan {
         self.unit().connect().map(drop)
     }
 
-    fn unit(&self) -> Unit {
+    pub fn unit(&self) -> Unit {
         Unit { name: self.name.unit.clone(), user: self.user }
     }
 
@@ -179,6 +179,20 @@ impl Unit {
         }
     }
 
+    /// The unit's cgroup, if it was started for this container and is still there; empty where it has none.
+    pub fn started_for(&self, id: &str) -> Result<Option<PathBuf>> {
+        let mut bus = self.connect()?;
+        let failed = || format!("cannot look for systemd unit {}", self.name);
+        let object = match bus.manager("GetUnit", &[Value::text(&*self.name)]) {
+            Err(error) if is(&error, "NoSuchUnit") => return Ok(None),
+            answer => answer.with_context(failed)?.words().into_iter().next().unwrap_or_default(),
+        };
+        let kind = if self.name.ends_with(".slice") { bus::SLICE } else { bus::SCOPE };
+        let ours = bus.property(&object, bus::UNIT, "Description").with_context(failed)? == description(id);
+        let cgroup = bus.property(&object, kind, "ControlGroup").with_context(failed)?;
+        Ok(ours.then(|| PathBuf::from(cgroup)))
+    }
+
     /// Stops the unit, and waits until systemd has done with it; one that is gone is stopped.
     pub fn stop(&self) -> Result<()> {
         let mut bus = self.connect()?;
@@ -213,6 +227,11 @@ impl Unit {
         let _ = bus.manager("StopUnit", &[Value::text(&*self.name), Value::text("replace")]);
         let _ = bus.manager("ResetFailedUnit", &[Value::text(&*self.name)]);
     }
+}
+
+/// By which a container's unit is known.
+fn description(id: &str) -> String {
+    format!("rt container {id}")
 }
 
 fn is(error: &anyhow::Error, kind: &str) -> bool {
