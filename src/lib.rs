@@ -36,8 +36,9 @@ use log::Log;
 use std::ffi::OsString;
 pub use sys::exec::Strings;
 
-/// Runs a command line and returns the exit code. `sealed` is what came of [`seal::ensure`].
-pub fn main(argv: Vec<OsString>, sealed: Result<(), fault::Fault>) -> u8 {
+/// Runs a command line and returns the exit code. `begun` is what came of the steps before, of which
+/// [`seal::ensure`] is the last.
+pub fn main(argv: Vec<OsString>, begun: Result<(), fault::Fault>) -> u8 {
     let invocation = match cli::parse(argv) {
         Ok(invocation) => invocation,
         Err(usage) => return explain(&usage),
@@ -47,7 +48,7 @@ pub fn main(argv: Vec<OsString>, sealed: Result<(), fault::Fault>) -> u8 {
         Err(error) => return fail(&Log::stderr(), &error, 1),
     };
     let code = commands::failure_code(&invocation.command);
-    if let Err(fault) = sealed {
+    if let Err(fault) = begun {
         return fail(&log, &fault.into(), code);
     }
     let app = match App::new(invocation.global, log) {

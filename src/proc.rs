@@ -49,9 +49,16 @@ pub fn has_executed(proc: BorrowedFd, pid: i32) -> Option<bool> {
     Some(stat_field(&stat, 9)?.parse::<u64>().ok()? & PF_FORKNOEXEC == 0)
 }
 
-/// Reads a small file below `proc`.
+/// Reads a small file below `proc`. What is bound over itself, as containers have /proc/sys to read only, is still procfs.
 pub fn read(proc: BorrowedFd, path: &str) -> nix::Result<String> {
-    read_text(openat2(proc, path, libc::O_RDONLY, 0, STAY)?)
+    let file = match openat2(proc, path, libc::O_RDONLY, 0, STAY) {
+        Err(Errno::EXDEV) => {
+            let file = openat2(proc, path, libc::O_RDONLY, 0, STAY & !RESOLVE_NO_XDEV)?;
+            if filesystem_magic(&file)? == PROC_SUPER_MAGIC { file } else { return Err(Errno::EXDEV) }
+        }
+        file => file?,
+    };
+    read_text(file)
 }
 
 #[cfg(test)]

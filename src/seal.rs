@@ -2,7 +2,7 @@
 //!
 //! A process that enters a container is visible there as /proc/PID/exe, and through it the host's binary could be
 //! opened for writing. So rt runs from a detached, read-only clone of its own mount, whose descriptor is closed: no one
-//! can then reach the mount to clear its flag. Who may maps its image from there (`sys::image`), for the price of nine
+//! can then reach the mount to clear its flag. Who may maps its image from there (`sys::image`), for the price of eight
 //! system calls; else rt re-executes itself from there. A copy in memory would cost a copy of the whole binary.
 
 use crate::fault::{During, Fault};
@@ -33,21 +33,29 @@ pub fn is_needed<'a>(mut arguments: impl Iterator<Item = &'a CStr>) -> bool {
 
 /// Makes sure that this process runs from a sealed copy: moves it there, or re-executes it.
 pub fn ensure(arguments: &Strings) -> Result<(), Fault> {
-    let mut start = [0; 16];
-    let shown = crate::sys::fs::link_start(SELF_C, &mut start).during(STAGE, || format!("cannot read {SELF}"))?;
-    // A detached mount of one file has no path but "/"; nothing else that can be executed has that path.
-    if shown == b"/" || shown.starts_with(b"/memfd:rt") && is_sealed_memfd() {
+    let clone = clone_of_own_mount();
+    if clone.as_ref().is_ok_and(|clone| move_to(clone, arguments).is_ok()) {
+        return Ok(());
+    }
+    // Asked only where we may have been executed once more: it takes longer than each step of a move.
+    if is_sealed()? {
         // The name was lost with the path.
         return crate::sys::process::set_name(NAME).during(STAGE, || "cannot set the process's name".to_owned());
     }
-    let copy = match clone_of_own_mount() {
-        Ok(clone) if move_to(&clone, arguments).is_ok() => return Ok(()),
+    let copy = match clone {
         Ok(clone) => clone,
         Err(_) if nobody_inside_could_write() => return Ok(()),
         Err(_) => memfd_copy().during(STAGE, || "cannot copy rt into memory".to_owned())?,
     };
     let errno = execve_fd(copy.as_fd(), arguments, &Strings::environment());
     Err(errno).during(STAGE, || "cannot execute the sealed copy of rt".to_owned())
+}
+
+/// A detached mount of one file has no path but "/"; nothing else that can be executed has that path.
+fn is_sealed() -> Result<bool, Fault> {
+    let mut start = [0; 16];
+    let shown = crate::sys::fs::link_start(SELF_C, &mut start).during(STAGE, || format!("cannot read {SELF}"))?;
+    Ok(shown == b"/" || shown.starts_with(b"/memfd:rt") && is_sealed_memfd())
 }
 
 /// An execve less, and the second start after it.

@@ -68,9 +68,11 @@ def trace(argv, addresses, seen):
 
 
 def main():
-    rt, bundle = os.path.abspath(sys.argv[1]), sys.argv[2]
+    rt, bundle = map(os.path.abspath, sys.argv[1:])
     addresses, names = symbols(rt)
-    seen, base = {}, [rt, "--root", "/run/hot-text"]
+    # The name of a command that enters a container: what seals rt, and runs from other pages than the rest, comes first.
+    os.chdir("/run")
+    seen, base = {}, [rt, "--root", "exec"]
     plain = base + ["run", "--bundle", bundle, "hot"]
     subprocess.run(base + ["create", "--bundle", bundle, "hot1"], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     # exec works in a container that waits for its start, too.
@@ -88,8 +90,9 @@ def main():
     alike = collections.Counter(map(base_of, names))
     for where in seen:
         base = base_of(names[where])
-        # A generic function has many instances of one name, most of them never run: only the exact one will do.
-        print(f"    *(.text.{base if alike[base] < 3 else names[where]})")
+        # A generic function has many instances of one name, most of them never run: only the exact one will do. What is
+        # marked cold, an allocation that grows among it, runs all the same, and lies in .text.unlikely.NAME.
+        print(f"    *(.text*.{base if alike[base] < 3 else names[where]})")
     print("  }\n}\nINSERT BEFORE .text;")
 
 

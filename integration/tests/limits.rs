@@ -50,6 +50,21 @@ fn all_types_at_once_and_for_exec() {
     bundle.delete_force().ok();
 }
 
+/// `start` and its hooks come over descriptors that the container's own limit would not allow.
+#[test]
+fn too_few_descriptors_for_a_start() {
+    let sandbox = sandbox!();
+    for most in [0, 3] {
+        let list = json!([limit("RLIMIT_NOFILE", most, most)]);
+        let hooks = json!({ "startContainer": [{ "path": "/bin/probe", "args": ["probe", "exit", "0"] }] });
+        let bundle = sandbox.bundle("c").set("/process/rlimits", list).set("/hooks", hooks).args(["limits"]);
+        let created = bundle.create().ok();
+        bundle.start().ok();
+        created.wait_stdout(&format!("RLIMIT_NOFILE {most} {most}\n"));
+        bundle.delete_force().ok();
+    }
+}
+
 #[test]
 fn raising_a_hard_limit_takes_privilege() {
     let sandbox = sandbox!();

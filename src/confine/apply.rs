@@ -81,7 +81,12 @@ pub fn restrict(plan: &ProcessPlan) -> Result<(), Fault> {
         set_memory_policy(policy.mode, &policy.nodes).map_err(memory_policy_fault)?;
     }
     for (i, limit) in plan.limits.iter().enumerate() {
-        set_rlimit(limit.resource, limit.soft, limit.hard).map_err(|errno| {
+        let set = match limit.comes_last() {
+            // What takes privilege is done now, and the rest in `finish`.
+            true => raise_hard_limit(limit.resource, limit.hard),
+            false => set_rlimit(limit.resource, limit.soft, limit.hard),
+        };
+        set.map_err(|errno| {
             let what = format!("process.rlimits[{i}]: cannot set {}: {}", limit.name, words(errno));
             let fault = Fault::new("rlimits", what).errno(errno);
             match errno {
@@ -249,11 +254,12 @@ const LOAD: i32 = 1;
 const CAPSET: i32 = 2;
 const EXECVE: i32 = 3;
 const HELPER: i32 = 4;
+const LIMIT: i32 = 5;
 
 /// Loads the filter and executes `path`. Returns only if that fails; the failure is in `page`.
 ///
-/// System calls from here: seccomp, capset (without no_new_privs), execve; exit_group on failure. `starter` is the
-/// connection to whoever brings a listener of the filter to its agent.
+/// System calls from here: prlimit64, seccomp, capset (without no_new_privs), execve; exit_group on failure. `starter` is
+/// the connection to whoever brings a listener of the filter to its agent.
 pub fn finish(
     plan: &ProcessPlan,
     env: &[CString],
@@ -263,6 +269,11 @@ pub fn finish(
     starter: BorrowedFd,
 ) {
     let (args, env) = (Strings::new(&plan.args), Strings::new(env));
+    for limit in plan.limits.iter().filter(|limit| limit.comes_last()) {
+        if let Err(errno) = set_rlimit(limit.resource, limit.soft, limit.hard) {
+            return page.store(LIMIT, errno as i32);
+        }
+    }
     if let Some(filter) = &plan.seccomp {
         if filter.notify.is_some()
             && let Err(errno) = listener::prepare(starter.as_raw_fd())
@@ -312,6 +323,7 @@ pub fn failure(page: &FaultPage, name: &str) -> Option<Fault> {
             let what = format!("cannot make the thread that hands out the seccomp listener: {}", words(errno));
             Fault::new("seccomp", what).errno(errno).hint("pids.max or RLIMIT_NPROC leaves no room for it")
         }
+        LIMIT => Fault::new("rlimits", format!("cannot set RLIMIT_NOFILE: {}", words(errno))).errno(errno),
         CAPSET => {
             Fault::new("capabilities", format!("cannot drop the last capabilities: {}", words(errno))).errno(errno)
         }

@@ -1,5 +1,8 @@
 //! Resource limits (setrlimit(2)).
 
+// glibc has RLIMIT_* as u32, musl as i32.
+#![allow(clippy::unnecessary_cast)]
+
 use crate::spec::{Code, Finding, Findings, at};
 use oci_spec::runtime::{PosixRlimit, PosixRlimitType};
 
@@ -12,14 +15,19 @@ pub struct Limit {
     pub hard: u64,
 }
 
+impl Limit {
+    /// Whether we ourselves may not live under it: `start` and hooks come over descriptors, beside those that are passed.
+    pub fn comes_last(&self) -> bool {
+        self.resource == libc::RLIMIT_NOFILE as i32 && self.soft < 1024
+    }
+}
+
 struct Row {
     kind: PosixRlimitType,
     resource: i32,
     name: &'static str,
 }
 
-// glibc has these as u32, musl as i32.
-#[allow(clippy::unnecessary_cast)]
 const TABLE: [Row; 16] = [
     Row { kind: PosixRlimitType::RlimitAs, resource: libc::RLIMIT_AS as i32, name: "RLIMIT_AS" },
     Row { kind: PosixRlimitType::RlimitCore, resource: libc::RLIMIT_CORE as i32, name: "RLIMIT_CORE" },

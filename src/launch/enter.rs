@@ -3,10 +3,11 @@
 //! The parent joins what holds for its children only (pid, time, and first the user namespace where it has no rights
 //! without); the child is born in the container's cgroup and joins the rest with one setns(2).
 
+use super::birth::clone_fault;
 use super::channel::{self, Channel, Down, Up};
 use super::killed;
 use super::outlets::Outlets;
-use super::parent::{clone_fault, set_oom_score};
+use super::parent::set_oom_score;
 use super::stdio;
 use crate::cgroups::{Cgroup, Hierarchy};
 use crate::confine::{self, ProcessPlan};
@@ -91,9 +92,6 @@ pub fn enter(mut entry: Entry) -> Result<(Child, Option<OwnedFd>)> {
     };
     drop(theirs);
     let attended = back.map_or(Ok(()), WayBack::take).map_err(anyhow::Error::from).and_then(|()| {
-        if let Some(score) = entry.plan.oom_score_adj {
-            set_oom_score(entry.host, entry.log, child.pid, score)?;
-        }
         if let Some(rdt) = &entry.record.rdt {
             rdt.assign(child.pid.as_raw())?;
         }
@@ -225,6 +223,12 @@ struct Inside<'a> {
 impl Inside<'_> {
     fn run(mut self) -> Result<(), Fault> {
         let plan = self.entry.plan;
+        // Not by the parent: nobody waits for it before the program looks.
+        if let Some(score) = plan.oom_score_adj
+            && let Some(warning) = set_oom_score(self.entry.host, "self", score)?
+        {
+            let _ = self.channel.report(&Up::Warn(warning));
+        }
         let preserved = 3..3 + self.entry.preserve_fds as i32;
         let own = [self.channel.raw(), self.entry.init.as_raw_fd()];
         let mut keep: Vec<i32> =

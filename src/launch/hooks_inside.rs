@@ -49,11 +49,6 @@ pub fn run(plan: &Plan, record: &Record, init: &Child, proc: BorrowedFd, deadlin
     let mut told = Vec::new();
     File::from(from).read_to_end(&mut told).during("hooks", what)?;
     let ended = wait(helper.pidfd.as_fd()).during("hooks", what)?;
-    if told.is_empty() && ended != Ended::Exited(0) {
-        // Its hook may live on as a child of ours, where we adopt orphans, and init ends only when all in its pid namespace
-        // are reaped (pid_namespaces(7)).
-        crate::sys::process::leave_no_zombies();
-    }
     match (told.is_empty(), ended) {
         (true, Ended::Exited(0)) => Ok(()),
         (true, _) => Err(Fault::new("hooks", format!("{}: their helper was killed", what()))),

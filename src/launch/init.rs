@@ -13,6 +13,7 @@ use crate::sys::exec::exit_now;
 use crate::sys::process;
 use crate::sys::shared::FaultPage;
 use crate::terminal::{Pty, Slave};
+use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::SigSet;
 use std::ffi::CString;
@@ -167,7 +168,11 @@ fn name_and_tune(inherited: &Inherited) -> Result<(), Fault> {
     }
     for Sysctl { name, path, value, .. } in &plan.sysctls {
         crate::proc::write(*proc, &format!("sys/{path}"), value.as_bytes())
-            .during("sysctl", || format!("linux.sysctl: cannot set {name} to {value:?}"))?;
+            .during("sysctl", || format!("linux.sysctl: cannot set {name} to {value:?}"))
+            .map_err(|fault| match fault.is(Errno::EXDEV) {
+                true => fault.hint("a mount hides it: other runtimes have /proc/sys read-only in their containers"),
+                false => fault,
+            })?;
     }
     Ok(())
 }

@@ -65,7 +65,7 @@ pub fn run(
     }
     // Born in the joiner's cgroup, which is the container's.
     match clone3(split.init | libc::CLONE_PARENT as u64, None)
-        .map_err(|errno| super::parent::clone_fault(errno, split.init, None))?
+        .map_err(|errno| super::birth::clone_fault(errno, split.init, None))?
     {
         Cloned::Child => Ok(Some(())),
         Cloned::Parent(init) => {

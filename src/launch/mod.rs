@@ -1,5 +1,6 @@
 //! Making a container's init, from both sides of the clone.
 
+mod birth;
 pub mod channel;
 mod enter;
 mod hooks_inside;

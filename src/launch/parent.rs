@@ -1,24 +1,23 @@
 //! The parent's side: what exists before init is recorded before it is made, and what fails is undone.
 
-use super::channel::{self, Channel, Down, Up};
-use super::init::{self, Inherited};
-use super::joiner::{self, Split};
+use super::birth::{self, Born};
+use super::channel::{Channel, Down, Up};
+use super::joiner::Split;
 use super::outlets::Outlets;
-use super::{hooks_inside, killed, rendezvous};
+use super::{hooks_inside, killed};
 use crate::cgroups::Cgroup;
 use crate::confine;
 use crate::deadline::Deadline;
-use crate::fault::{During, Fault, words};
+use crate::fault::{During, Fault};
 use crate::host::Host;
 use crate::log::Log;
-use crate::namespaces::{self, Joined, open_joins, write_maps};
+use crate::namespaces::{self, write_maps};
 use crate::net::Mover;
-use crate::plan::{Plan, Sysctl};
-use crate::rootfs::idmapped::{self, Waiting};
-use crate::rootfs::open_sources;
+use crate::plan::Plan;
+use crate::rootfs::idmapped::Waiting;
 use crate::state::{Directory, Identity, Record, Status};
-use crate::sys::clone::{Child, Cloned, Ended, KILL_WAIT, clone3, end, wait};
-use crate::sys::exec::exit_now;
+use crate::sys::clone::{Child, Ended, KILL_WAIT, end, wait};
+use crate::sys::process;
 use crate::sys::shared::FaultPage;
 use anyhow::Result;
 use nix::errno::Errno;
@@ -26,9 +25,9 @@ use nix::fcntl::{OFlag, openat};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::Mode;
 use nix::unistd::Pid;
+use std::io::{ErrorKind, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::time::Duration;
 
 /// Where and for whom a container is made.
 pub struct Site<'a> {
@@ -63,9 +62,6 @@ pub fn launch(site: &mut Site) -> Result<Child> {
     }
 }
 
-/// How long nothing may be heard before the parent looks why: a process that is born below a frozen cgroup never begins.
-const SILENCE: Duration = Duration::from_secs(1);
-
 /// A container in the making.
 struct Making {
     channel: Channel,
@@ -86,93 +82,25 @@ struct Making {
 }
 
 impl Making {
-    /// Everything up to the clone, and the clone.
+    /// Everything up to the clone, the clone, and what nobody else can do for its child.
     fn begin(site: &Site) -> Result<Making> {
-        let plan = site.plan;
-        let joins = open_joins(&plan.namespaces.join)?;
-        own_sysctls(plan, &joins)?;
-        let split = joiner::split(&plan.namespaces, &joins);
-        // Without privilege the child opens them, once its user namespace is mapped.
-        let sources = if site.host.privileged {
-            site.deadline.rehearse("the rootfs, or the source of a bind mount", || drop(open_sources(&plan.root)))?;
-            Some(open_sources(&plan.root)?)
-        } else {
-            None
-        };
-        if let Some(sources) = &sources {
-            let user = joins.iter().find(|join| join.kind.flag == namespaces::USER);
-            idmapped::map_now(&plan.root, sources, user.map(AsFd::as_fd), site.host.proc())?;
-        }
-        let listener = match site.run {
-            true => None,
-            false => {
-                Some(rendezvous::open(site.dir.fd()).during("rendezvous", || "cannot make the rendezvous".to_owned())?)
-            }
-        };
-        let mute = plan.process.as_ref().is_some_and(|process| !process.may_speak);
-        let page = FaultPage::inherited(mute).during("clone", || "cannot map a shared page".to_owned())?;
-        let (ours, theirs) = channel::pair().during("clone", || "cannot make a socket pair".to_owned())?;
-        ours.limit_silence(SILENCE).during("clone", || "cannot limit the wait for init".to_owned())?;
-        let ignored_signals = site.host.ignored_signals();
-        let flags = if split.needed { split.joiner } else { split.init };
-        let cgroup_fd = site.cgroup.as_ref().map(Cgroup::fd);
-        if let Some(process) = plan.process.as_ref().filter(|_| plan.namespaces.has(namespaces::USER)) {
-            confine::raise_limits(process);
-        }
-        let cloned = clone3(flags, cgroup_fd).map_err(|errno| clone_fault(errno, flags, site.cgroup.as_ref()))?;
-        let child = match cloned {
-            Cloned::Parent(child) => child,
-            Cloned::Child => {
-                drop(ours);
-                let left = if split.needed {
-                    match joiner::run(&theirs, &plan.namespaces, &joins, &split, site.host) {
-                        Ok(Some(())) => &[],
-                        Ok(None) => exit_now(0),
-                        Err(fault) => {
-                            let _ = theirs.report(&Up::Failed(fault));
-                            exit_now(1)
-                        }
-                    }
-                } else {
-                    joins.as_slice()
-                };
-                let record = &site.record;
-                init::run(Inherited {
-                    plan,
-                    channel: theirs,
-                    sources,
-                    joins: left,
-                    listener,
-                    page,
-                    ignored_signals,
-                    proc: site.host.proc(),
-                    cgroup: site.cgroup.as_ref().map_or(Path::new("/sys/fs/cgroup"), Cgroup::path),
-                    state: &|status, pid| record.for_hooks(status, pid),
-                })
-            }
-        };
-        drop(theirs);
-        let unmapped = idmapped::waiting(&plan.root, sources);
+        let Born { child, channel, page, split, unmapped, listener } = birth::give(site)?;
+        let (joiner, init) = if split.needed { (Some(child), None) } else { (None, Some(child)) };
         let mut making = Making {
-            channel: ours,
+            channel,
             page,
             split,
-            joiner: None,
+            joiner,
             early: Vec::new(),
-            init: None,
+            init,
             at: "make its namespaces, mounts and devices",
             mover: None,
             unmapped,
             _listener: listener,
         };
-        if making.split.needed {
-            making.joiner = Some(child);
-        } else {
-            making.init = Some(child);
-            if let Err(error) = making.after_clone(site) {
-                making.kill(site.log);
-                return Err(error);
-            }
+        if let Err(error) = making.after_clone(site) {
+            making.kill(site.log);
+            return Err(error);
         }
         Ok(making)
     }
@@ -182,7 +110,8 @@ impl Making {
         let Some(init) = &self.init else { return Ok(()) };
         let plan = site.plan;
         if let Some(score) = plan.process.as_ref().and_then(|process| process.oom_score_adj) {
-            set_oom_score(site.host, site.log, init.pid, score)?;
+            let warning = set_oom_score(site.host, &init.pid.to_string(), score)?;
+            warning.iter().for_each(|text| site.log.warn(text));
         }
         if let Some(rdt) = &site.record.rdt {
             rdt.assign(init.pid.as_raw())?;
@@ -229,7 +158,7 @@ impl Making {
 
     /// What is said, or nothing if that takes long.
     fn hear(&self, deadline: Deadline) -> Result<Option<Up>, Fault> {
-        let mut silence = SILENCE;
+        let mut silence = birth::SILENCE;
         if let Some(left) = deadline.left() {
             silence = silence.min(left);
             self.channel.limit_silence(silence).during("channel", || "cannot limit the wait for init".to_owned())?;
@@ -379,13 +308,16 @@ impl Making {
         }
     }
 
-    /// Ends and reaps what is left of it.
+    /// Ends and reaps what is left of it. What a hook has left in init's pid namespace may be our child, where we adopt
+    /// orphans, and init ends only when all in there are reaped (pid_namespaces(7)).
     fn kill(&mut self, log: &Log) {
-        for child in [self.joiner.take(), self.init.take()].into_iter().flatten() {
-            if !end(child.pidfd.as_fd()) {
-                log.warn(&format!("process {} has not died {} s after SIGKILL", child.pid, KILL_WAIT.as_secs()));
+        process::without_zombies(|| {
+            for child in [self.joiner.take(), self.init.take()].into_iter().flatten() {
+                if !end(child.pidfd.as_fd()) {
+                    log.warn(&format!("process {} has not died {} s after SIGKILL", child.pid, KILL_WAIT.as_secs()));
+                }
             }
-        }
+        });
     }
 }
 
@@ -408,33 +340,20 @@ fn without_rights(site: &Site, fault: Fault) -> Fault {
     fault.hint(namespaces::APPARMOR_REMEDY)
 }
 
-/// A namespace joined by path may be our own, and a sysctl in it the host's.
-fn own_sysctls(plan: &Plan, joins: &[Joined]) -> Result<(), Fault> {
-    match plan.sysctls.iter().find(|sysctl| namespaces::is_ours(&plan.namespaces, joins, sysctl.namespace)) {
-        None => Ok(()),
-        Some(Sysctl { name, namespace, .. }) => {
-            let kind = namespaces::KINDS.iter().find(|kind| kind.flag == *namespace).map_or("", |kind| kind.name);
-            let what = format!("linux.sysctl: sysctl {name:?} not allowed in host {kind} namespace");
-            Err(Fault::new("sysctl", what).path(name).hint("the path in linux.namespaces leads to the host's own"))
-        }
-    }
-}
-
 fn open_user_namespace(host: &Host, pid: Pid) -> Result<OwnedFd, Fault> {
     let path = format!("{pid}/ns/user");
     openat(host.proc(), path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
         .during("idmap", || "cannot open the container's user namespace".to_owned())
 }
 
-/// Sets the score of another process, as far as the caller may.
-pub fn set_oom_score(host: &Host, log: &Log, pid: Pid, score: i32) -> Result<()> {
+/// Sets the score of a process, as far as the caller may; a warning where he may not. `pid` is as /proc has it.
+pub fn set_oom_score(host: &Host, pid: &str, score: i32) -> Result<Option<String>, Fault> {
     match crate::proc::write(host.proc(), &format!("{pid}/oom_score_adj"), score.to_string().as_bytes()) {
         // Only the host's root may lower it, and engines always send a value.
         Err(Errno::EACCES | Errno::EPERM) if host.rootless() => {
-            log.warn(&format!("process.oomScoreAdj: {score} is below our own, which only the host's root may set"));
-            Ok(())
+            Ok(Some(format!("process.oomScoreAdj: {score} is below our own, which only the host's root may set")))
         }
-        result => Ok(result.during("oom_score_adj", || format!("process.oomScoreAdj: cannot set {score}"))?),
+        result => result.during("oom_score_adj", || format!("process.oomScoreAdj: cannot set {score}")).map(|()| None),
     }
 }
 
@@ -443,38 +362,15 @@ pub fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
     let what = || format!("cannot write the pid file {}", path.display());
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let new = path.with_file_name(format!(".{name}"));
-    std::fs::write(&new, pid.to_string()).during("pid-file", what)?;
+    // Made anew: a link that somebody put there leads nowhere. What is there already is of an rt that was killed, or a trap.
+    let make = || std::fs::File::options().write(true).create_new(true).open(&new);
+    let file = make().or_else(|error| match error.kind() {
+        ErrorKind::AlreadyExists => std::fs::remove_file(&new).and_then(|()| make()),
+        _ => Err(error),
+    });
+    file.and_then(|mut file| file.write_all(pid.to_string().as_bytes())).during("pid-file", what)?;
     std::fs::rename(&new, path).during("pid-file", what).inspect_err(|_| {
         let _ = std::fs::remove_file(&new);
     })?;
     Ok(())
-}
-
-/// What stands behind a clone3(2) that fails: a limit, or a right.
-pub fn clone_fault(errno: Errno, flags: u64, cgroup: Option<&Cgroup>) -> Fault {
-    let fault = Fault::new("clone", format!("cannot make the container's init: clone: {}", words(errno))).errno(errno);
-    if let Some(reason) = cgroup.and_then(|cgroup| cgroup.clone_refusal(errno)) {
-        return fault.hint(reason);
-    }
-    match errno {
-        Errno::EAGAIN => {
-            fault.hint("a process limit is reached: pids.max of a cgroup above, RLIMIT_NPROC or kernel.pid_max")
-        }
-        Errno::ENOSPC | Errno::EUSERS => fault.hint(format!(
-            "too many namespaces: raise user.max_*_namespaces{}",
-            if flags & namespaces::USER != 0 { ", first user.max_user_namespaces" } else { "" }
-        )),
-        Errno::EPERM | Errno::EACCES if flags & namespaces::USER != 0 => fault.hint(namespaces::why_refused()),
-        Errno::EPERM => fault.hint("making namespaces needs CAP_SYS_ADMIN, or a user namespace in linux.namespaces"),
-        Errno::ENOMEM => fault.hint("no memory for the process, or its pid namespace is already dead"),
-        Errno::EBUSY | Errno::EOPNOTSUPP => {
-            fault.hint("the cgroup takes no processes: it has sub-cgroups, or is threaded")
-        }
-        Errno::ENOENT => fault.hint(
-            "the cgroup lies outside of our cgroup namespace, and the hierarchy is mounted with nsdelegate: mount \
-             cgroup2 anew inside of the namespace",
-        ),
-        Errno::ENOSYS | Errno::EINVAL => fault.hint("rt needs Linux 5.14 or newer with all namespaces compiled in"),
-        _ => fault,
-    }
 }

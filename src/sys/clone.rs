@@ -106,11 +106,11 @@ pub fn wait(pidfd: BorrowedFd) -> nix::Result<Ended> {
 /// How long a killed process may take to be gone.
 pub const KILL_WAIT: Duration = Duration::from_secs(10);
 
-/// Kills our child behind `pidfd` and reaps it; false if it is still there after [`KILL_WAIT`], in a call of the kernel that
-/// nothing interrupts.
+/// Kills our child behind `pidfd`, which is reaped then; false if it is still there after [`KILL_WAIT`], in a call of the
+/// kernel that nothing interrupts.
 pub fn end(pidfd: BorrowedFd) -> bool {
     let _ = pidfd_send_signal(pidfd, libc::SIGKILL);
-    matches!(ends_within(pidfd, KILL_WAIT), Ok(true)) && wait(pidfd).is_ok()
+    matches!(ends_within(pidfd, KILL_WAIT), Ok(true)) && matches!(wait(pidfd), Ok(_) | Err(Errno::ECHILD))
 }
 
 /// Whether the process behind `pidfd` ends within this time: poll(2).

@@ -35,19 +35,17 @@ fn prctl(option: i32, a: u64, b: u64, c: u64) -> nix::Result<i64> {
     check(unsafe { libc::syscall(libc::SYS_prctl, option, a, b, c, 0) })
 }
 
-/// Has the kernel reap all children that end from now on, and reaps those that have: for who is about to fail. wait(2) then
-/// knows no children any more; a pidfd still tells their end.
-pub fn leave_no_zombies() {
+/// Does `work` while the kernel reaps our children, whoever they are. wait(2) knows none of those that end before it is
+/// done; a pidfd still tells their end.
+pub fn without_zombies<T>(work: impl FnOnce() -> T) -> T {
     use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
     // SAFETY: SIG_IGN is a valid disposition.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
     while waitpid(None, Some(WaitPidFlag::WNOHANG)).is_ok_and(|status| status != WaitStatus::StillAlive) {}
-}
-
-/// Children are waited for again.
-pub fn keep_zombies() {
+    let done = work();
     // SAFETY: SIG_DFL is a valid disposition.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+    done
 }
 
 /// PR_SET_DUMPABLE: whether other processes of the same user may look into this one.

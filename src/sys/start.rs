@@ -3,6 +3,7 @@
 
 use nix::errno::Errno;
 use rt::Strings;
+use rt::fault::{During, Fault};
 use std::ffi::{CStr, OsString};
 use std::os::unix::ffi::OsStringExt;
 
@@ -10,20 +11,26 @@ use std::os::unix::ffi::OsStringExt;
 #[unsafe(no_mangle)]
 pub extern "C" fn main(count: i32, arguments: *const *const libc::c_char) -> i32 {
     open_standard_fds();
-    // A closed pipe is an error of write(2), not the end of us.
-    // SAFETY: SIG_IGN is a valid disposition.
-    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
-    // Where the caller ignores it, children would be reaped behind our back.
-    // SAFETY: so is SIG_DFL.
-    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+    let settled = settle_signals();
     // SAFETY: the C library passes `count` pointers to C strings that live as long as the process, and a NULL.
     let words = (0..count.max(0) as usize).map(|i| unsafe { CStr::from_ptr(*arguments.add(i)) });
-    let sealed = match rt::seal::is_needed(words.clone().skip(1)) {
+    let begun = settled.and_then(|()| match rt::seal::is_needed(words.clone().skip(1)) {
         // SAFETY: as above.
         true => rt::seal::ensure(&unsafe { Strings::given(arguments) }),
         false => Ok(()),
-    };
-    i32::from(rt::main(words.map(|word| OsString::from_vec(word.to_bytes().to_vec())).collect(), sealed))
+    });
+    i32::from(rt::main(words.map(|word| OsString::from_vec(word.to_bytes().to_vec())).collect(), begun))
+}
+
+/// A closed pipe is an error of write(2), not the end of us; and where the caller ignores SIGCHLD, children would be reaped
+/// behind our back.
+fn settle_signals() -> Result<(), Fault> {
+    for (signal, disposition) in [(libc::SIGPIPE, libc::SIG_IGN), (libc::SIGCHLD, libc::SIG_DFL)] {
+        // SAFETY: a valid disposition of a valid signal.
+        let before = Errno::result(unsafe { libc::signal(signal, disposition) });
+        before.during("signals", || format!("cannot set what signal {signal} does"))?;
+    }
+    Ok(())
 }
 
 /// A caller may have closed 0, 1 or 2: the next file that we open must not become our standard output.
