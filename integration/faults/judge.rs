@@ -167,6 +167,7 @@ impl Matrix<'_> {
         if !left.is_empty() || !problems.is_empty() {
             problems.extend(left.into_iter().map(|what| format!("left: {what}")));
             leaks::clean(&self.before, &cgroup.join(scene::id()));
+            self.scene.clean();
             let _ = fs::remove_dir_all(sandbox.state_dir().join(scene::id()));
             trace::reap(Duration::from_secs(2));
         }

@@ -18,6 +18,8 @@ pub fn id() -> String {
 
 pub struct Scene<'a> {
     pub sandbox: &'a Sandbox,
+    /// Flags of rt itself.
+    pub global: Vec<String>,
     /// Flags of `create` and of a detached `run`, of one in the foreground, of `exec`.
     pub detached: Vec<String>,
     pub foreground: Vec<String>,
@@ -28,6 +30,7 @@ pub struct Scene<'a> {
     update: PathBuf,
     listeners: Vec<UnixListener>,
     device: Option<&'static str>,
+    unit: Option<String>,
     covered: Vec<&'static str>,
     keys: Vec<(u32, usize)>,
 }
@@ -62,6 +65,7 @@ impl<'a> Scene<'a> {
         fs::write(&update, json!({ "devices": [{ "allow": true, "access": "rwm" }] }).to_string()).expect("a file");
         let mut scene = Scene {
             sandbox,
+            global: Vec::new(),
             detached: Vec::new(),
             foreground: Vec::new(),
             exec: Vec::new(),
@@ -70,6 +74,7 @@ impl<'a> Scene<'a> {
             update,
             listeners: Vec::new(),
             device: None,
+            unit: None,
             covered: Vec::new(),
             keys: Vec::new(),
         };
@@ -102,6 +107,12 @@ impl<'a> Scene<'a> {
         self.prepare()
     }
 
+    /// The container's cgroup is a unit of systemd's; its path in a configuration.
+    pub fn unit(&mut self) -> String {
+        self.unit = Some(format!("rt-faults-{}.scope", id()));
+        format!(":rt-faults:{}", id())
+    }
+
     /// Puts another file over one of the host's.
     pub fn cover(&mut self, path: &'static str, text: &str) -> Result<(), String> {
         let name = path.rsplit('/').next().unwrap_or_default();
@@ -129,7 +140,7 @@ impl<'a> Scene<'a> {
 
     /// The words of a call, each that stands for something replaced.
     pub fn words(&self, words: &[&str]) -> Vec<String> {
-        let mut all = Vec::new();
+        let mut all = self.global.clone();
         for word in words {
             match *word {
                 "ID" => all.push(id()),
@@ -173,6 +184,7 @@ impl<'a> Scene<'a> {
             found.extend(session_keyrings().into_iter().map(|line| format!("keyring: {line}")));
             let more = self.keys.iter().filter(|(user, before)| keys_of(*user) > *before);
             found.extend(more.map(|(user, before)| format!("keys of {user}: more than {before}")));
+            found.extend(self.unit.iter().filter(|unit| is_loaded(unit)).map(|unit| format!("unit {unit}")));
             if found.is_empty() || std::time::Instant::now() > until {
                 break;
             }
@@ -183,6 +195,13 @@ impl<'a> Scene<'a> {
             found.extend(interfaces().iter().flatten().filter(strange).map(|other| format!("network device {other}")));
         }
         found
+    }
+
+    /// Takes away what was left, so that the next case has what it needs.
+    pub fn clean(&self) {
+        if let Some(unit) = &self.unit {
+            let _ = Command::new("systemctl").args(["stop", unit]).status();
+        }
     }
 
     /// Whether what was lent to a container that failed is back.
@@ -208,6 +227,13 @@ fn interfaces() -> Result<BTreeSet<String>, String> {
     // sysfs shows the network of who mounted it.
     let text = fs::read_to_string("/proc/thread-self/net/dev").map_err(|error| error.to_string())?;
     Ok(text.lines().skip(2).filter_map(|line| Some(line.split_once(':')?.0.trim().to_owned())).collect())
+}
+
+/// Whether systemd knows the unit, or has left its cgroup.
+fn is_loaded(unit: &str) -> bool {
+    let told = Command::new("systemctl").args(["show", "--value", "--property=LoadState", unit]).output();
+    let unknown = told.is_ok_and(|told| told.stdout == *b"not-found\n");
+    !unknown || PathBuf::from("/sys/fs/cgroup/system.slice").join(unit).exists()
 }
 
 /// Of containers of this name, as far as root may see them: another user's are only counted.

@@ -1,7 +1,7 @@
 //! The containers with which the commands are tried: a plain one, and one for each thing that takes steps of its own.
 
 use crate::scene::Scene;
-use rt_integration::Bundle;
+use rt_integration::{Bundle, systemd_runs};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
@@ -37,6 +37,7 @@ const ROOTLESS: &[Form] = &[Form::Rootless];
 
 const MAKING: &[&str] = &["create", "run"];
 const FILTERED: &[&str] = &["run", "start", "exec"];
+const DRIVEN: &[&str] = &["create", "run", "exec", "delete-force", "update"];
 
 pub const ALL: &[Shape] = &[
     Shape { name: "plain", forms: BOTH, commands: &[], dress: |_, bundle| Ok(bundle) },
@@ -53,6 +54,7 @@ pub const ALL: &[Shape] = &[
     Shape { name: "joined-user", forms: ROOT, commands: &["run", "exec"], dress: joined_user },
     Shape { name: "clocks", forms: BOTH, commands: &["run", "exec"], dress: clocks },
     Shape { name: "flags", forms: BOTH, commands: &["create", "run-detached", "exec"], dress: flags },
+    Shape { name: "systemd", forms: ROOT, commands: DRIVEN, dress: systemd },
     Shape { name: "ranges", forms: ROOTLESS, commands: &["run", "exec"], dress: ranges },
 ];
 
@@ -138,6 +140,15 @@ fn flags<'a>(scene: &mut Scene<'a>, bundle: Bundle<'a>) -> Result<Bundle<'a>, St
     }
     scene.passed = 2;
     Ok(bundle)
+}
+
+/// The cgroup is asked of systemd.
+fn systemd<'a>(scene: &mut Scene<'a>, bundle: Bundle<'a>) -> Result<Bundle<'a>, String> {
+    if !systemd_runs() {
+        return Err("PID 1 is not systemd".to_owned());
+    }
+    scene.global.push("--systemd-cgroup".to_owned());
+    Ok(bundle.set("/linux/cgroupsPath", scene.unit()))
 }
 
 /// Ids of a user's own that newuidmap(1) and newgidmap(1) map.

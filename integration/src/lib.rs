@@ -33,7 +33,7 @@ pub mod weaken;
 pub use bundle::Bundle;
 pub use descriptors::{close, pass};
 pub use host::{Canary, HostMount, Silent, both, snapshot};
-pub use outcome::{Outcome, Running, copy_program, wait_text};
+pub use outcome::{Outcome, Running, copy_program, ends_within, wait_end, wait_text};
 pub use sandbox::{Sandbox, systemd_runs};
 pub use skip::report as report_skip;
 pub use spec::{default_spec, set};

@@ -2,11 +2,12 @@
 
 use crate::{sys, time_limit};
 use std::fs::{self, File};
+use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Held by a thread that forks, and by one that writes a program: a child has all descriptors until its execve, and the
 /// kernel executes no file that somebody may still write to.
@@ -173,6 +174,21 @@ fn make(path: &PathBuf) -> File {
 
 fn read(path: &PathBuf) -> String {
     String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
+}
+
+/// Waits for the end of a process that need not be a child, and says whether it came in this time.
+///
+/// # Errors
+/// poll(2)'s.
+pub fn ends_within(pid: i32, limit: Duration) -> io::Result<bool> {
+    let Ok(pidfd) = sys::pidfd_open(pid) else { return Ok(true) };
+    sys::poll(&[&pidfd], Instant::now() + limit).map(|ended| ended[0])
+}
+
+/// Waits for the end of a process that need not be a child.
+#[track_caller]
+pub fn wait_end(pid: i32) {
+    assert!(ends_within(pid, time_limit()).expect("poll"), "process {pid} did not end in time");
 }
 
 /// Waits until a file contains the text.
