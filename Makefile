@@ -67,8 +67,13 @@ demo: build busybox
 		$(RT) run --bundle bundles/rootless --config "$$PWD/bundles/rootless/config.own.json" "rootless-$$$$"; \
 	fi
 
+# $(call whole,FROM,TO): a program, written in one piece. What a linker writes lies in small pages of the page cache, with
+# which every start takes longer (ARCHITECTURE.md, "Few pages").
+whole = dd if=$(1) of=$(2).new bs=16M status=none && chmod 755 $(2).new && mv -f $(2).new $(2)
+
 build: linker
-	@if command -v cargo >/dev/null; then cargo build --release --target $(TRIPLE) -p rt --bin rt; \
+	@if command -v cargo >/dev/null; then cargo build --release --target $(TRIPLE) -p rt --bin rt && \
+		$(call whole,$(RT),$(RT)); \
 	elif [ -x $(RT) ]; then echo 'no cargo here; taking $(RT) as it is'; \
 	else echo 'cargo is needed to build rt: see https://rustup.rs' >&2; exit 1; fi
 
@@ -109,7 +114,7 @@ test-vm: linker observers
 # SIGKILL and an error at every system call of each command, as root and as a user.
 test-faults: linker
 	cargo build --target $(TRIPLE) -p rt -p rt-integration --bin rt --bin probe --bin faults
-	@RT_BIN="$$PWD/$(RT_DEV)" RT_PROBE="$$PWD/$(PROBE)" target/$(TRIPLE)/debug/faults
+	@integration/run-faults $(TRIPLE)
 
 # Real engines, in virtual machines that have them: each operation on rt and on runc, and where they differ.
 test-engines: linker protoc
@@ -157,7 +162,8 @@ completions: linker
 	cargo run -q --target $(TRIPLE) -p rt-integration --bin docs -- completions completions
 
 install: build man
-	install -D -m 755 $(RT) $(BINDIR)/rt
+	install -d $(BINDIR)
+	$(call whole,$(RT),$(BINDIR)/rt)
 	install -d $(MANDIR)
 	install -m 644 target/man/*.8 $(MANDIR)
 	install -D -m 644 completions/rt.bash $(BASHDIR)/rt

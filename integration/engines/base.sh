@@ -1,4 +1,4 @@
-# Before every start and stop: an image of busybox.
+# Before every start: an image of busybox, and what else engines share.
 if [ ! -e busybox.tar ]; then
 	mkdir -p base/bin base/etc base/tmp base/root base/proc base/sys base/dev base/home
 	chmod 1777 base/tmp
@@ -8,3 +8,11 @@ if [ ! -e busybox.tar ]; then
 	printf 'root:x:0:\nguest:x:1000:\nextra:x:2000:guest\n' >base/etc/group
 	tar -C base --owner 0 --group 0 -cf busybox.tar .
 fi
+# containerd gives its shims seconds, which are few on an emulated machine.
+cat >patience.toml <<END
+[timeouts]
+  "io.containerd.timeout.shim.load" = "1m"
+  "io.containerd.timeout.shim.cleanup" = "1m"
+  "io.containerd.timeout.shim.shutdown" = "1m"
+  "io.containerd.timeout.task.state" = "1m"
+END

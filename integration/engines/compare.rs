@@ -14,11 +14,11 @@ use std::time::Instant;
 const COMMON: &str = include_str!("common.sh");
 
 /// Seconds that one operation may take: under emulation an engine needs ten for what else is one.
-const TIME_LIMIT: &str = "180";
+const TIME_LIMIT: &str = "400";
 
-/// An engine and what is asked of it. Scripts are for `sh -eu`. They run in `$WORK`, a folder that is empty before `start`
-/// but for `busybox.tar`, which is an image; `$RUNTIME` is the name of the runtime and `$RUNTIME_PATH` its path, `$CONFIG` the
-/// folder docs/engines, `$CRI` the driver of CRI services, and `$NATIVE` is 1 in a native run and else empty.
+/// An engine and what is asked of it. Scripts are for `sh -eu`. They run in `$WORK`, a folder that holds before `start` what
+/// base.sh puts there; `$RUNTIME` is the name of the runtime and `$RUNTIME_PATH` its path, `$CONFIG` the folder docs/engines,
+/// `$CRI` the driver of CRI services, `$SELF` this program, and `$NATIVE` is 1 in a native run and else empty.
 pub struct Engine {
     pub name: &'static str,
     /// Starts it, for one runtime; it must come back.
@@ -37,33 +37,31 @@ pub struct Operation {
     pub name: &'static str,
     pub code: i32,
     pub script: &'static str,
-    pub host: Host,
-}
-
-/// Where an operation is asked for.
-#[derive(Clone, Copy, PartialEq)]
-pub enum Host {
-    Any,
     /// Only where all is there that the full virtual machine has: every controller, systemd, a bridge.
-    Full,
-    /// On any host, but under emulation, where an engine takes twenty times as long, only where all is wanted: another
-    /// operation shows nearly as much.
-    Long,
+    full: bool,
+    /// Under emulation, where an engine takes twenty times as long, only where all is wanted: another operation shows nearly
+    /// as much.
+    long: bool,
 }
 
 /// Can be asked for on any host.
 pub const fn any(name: &'static str, code: i32, script: &'static str) -> Operation {
-    Operation { name, code, script, host: Host::Any }
+    Operation { name, code, script, full: false, long: false }
 }
 
 /// Needs the full virtual machine.
 pub const fn full(name: &'static str, code: i32, script: &'static str) -> Operation {
-    Operation { name, code, script, host: Host::Full }
+    Operation { full: true, ..any(name, code, script) }
 }
 
 /// Can be asked for on any host, and is left out where time is short.
 pub const fn long(name: &'static str, code: i32, script: &'static str) -> Operation {
-    Operation { name, code, script, host: Host::Long }
+    Operation { long: true, ..any(name, code, script) }
+}
+
+/// Needs the full virtual machine, and is left out where time is short.
+pub const fn full_long(name: &'static str, code: i32, script: &'static str) -> Operation {
+    Operation { long: true, ..full(name, code, script) }
 }
 
 /// Counts of all that was compared.
@@ -109,12 +107,8 @@ impl Engine {
     pub fn compare(&self, options: &Options) -> io::Result<Tally> {
         let wanted = |operation: &&Operation| {
             let named = options.only.is_empty() || options.only.iter().any(|only| operation.name.contains(only));
-            let fits = match operation.host {
-                Host::Any => true,
-                Host::Full => !options.native,
-                Host::Long => options.native || options.whole || !options.only.is_empty(),
-            };
-            named && fits
+            let in_time = !operation.long || options.native || options.whole || !options.only.is_empty();
+            named && in_time && !(operation.full && options.native)
         };
         let operations: Vec<_> = self.operations.iter().filter(wanted).collect();
         let rt = Runner::new(self, "rt", &options.rt, options)?.all(&operations)?;
@@ -208,8 +202,9 @@ impl<'a> Runner<'a> {
                 })
                 .collect()
         });
-        self.engine("stop", self.engine.stop)?;
-        outcomes
+        let stopped = self.engine("stop", self.engine.stop);
+        // What kept it from starting comes first: then it hardly stops either.
+        outcomes.and_then(|outcomes| stopped.map(|()| outcomes))
     }
 
     /// Starts or stops the engine, which must succeed.
@@ -230,7 +225,8 @@ impl<'a> Runner<'a> {
         command.args(["--kill-after=10", TIME_LIMIT, "sh", "-euc", script]).current_dir(&self.work);
         command.env("RUNTIME", self.name).env("RUNTIME_PATH", self.path).env("LC_ALL", "C");
         command.env("WORK", &self.work).env("CONFIG", &self.config).env("NATIVE", if self.native { "1" } else { "" });
-        command.env("CRI", std::env::current_exe()?.with_file_name("rt-cri"));
+        let own = std::env::current_exe()?;
+        command.env("CRI", own.with_file_name("rt-cri")).env("SELF", own);
         let status = command.stdin(Stdio::null()).stdout(File::create(&out)?).stderr(File::create(&err)?).status()?;
         let text = |file| fs::read(file).map(|bytes| normal(&String::from_utf8_lossy(&bytes), self.name, self.path));
         Ok(Outcome::new(status.code().unwrap_or(-1), &text(&out)?, &text(&err)?))

@@ -27,7 +27,7 @@ const OPERATIONS: &[Operation] = &[
     any("exec sync", 0, "cri exec-sync"),
     any("exec stream, terminal, resize, attach", 0, "cri exec-stream exec-terminal attach"),
     any("stop, grace period", 0, "cri stop"),
-    any("restart policy", 0, "cri restarts"),
+    long("restart policy", 0, "cri restarts"),
     long("removal", 0, "cri removal"),
     long("checkpoint: not in this containerd", 0, "cri checkpoint"),
     long("users, groups, capabilities", 0, "cri users capabilities"),
@@ -46,7 +46,7 @@ const OPERATIONS: &[Operation] = &[
         r#"
 cri leave
 kill $(cat containerd.pid)
-while kill -0 $(cat containerd.pid) 2>still; do sleep 0.1; done
+"$SELF" ended containerd
 . ./serve
 cri found || { tail -n 30 containerd.log >&2; exit 1; }
 "#,
@@ -57,6 +57,7 @@ cri found || { tail -n 30 containerd.log >&2; exit 1; }
 const KNOWN: &[Known] = &[
     directory("exec sync"),
     directory("exit codes, logs, what does not start"),
+    weight("limits", "cpu.weight 59", &["cpu.weight 20"]),
     weight("limits: resize in place", "cpu.weight 59", &["cpu.weight 20"]),
     weight("limits: resize in place", "cpu.weight 100", &["cpu.weight 39"]),
 ];

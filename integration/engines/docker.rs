@@ -1,6 +1,6 @@
 //! Docker: dockerd with the configuration of docs/engines/docker, the runtime both named and as default.
 
-use crate::compare::{Engine, Operation, any, full, long};
+use crate::compare::{Engine, Operation, any, full, full_long, long};
 use crate::known::{Known, directory, weight};
 
 /// systemd makes the containers' cgroups.
@@ -36,10 +36,10 @@ const OPERATIONS: &[Operation] = &[
         0,
         r#"echo typed | docker run --rm -i --network none base sh -c 'cat; echo err >&2'"#,
     ),
-    any("run: exit code", 3, r#"run base sh -c 'exit 3'"#),
+    long("run: exit code", 3, r#"run base sh -c 'exit 3'"#),
     any("run: no such program", 127, r#"run base missing"#),
     long("run: no such path", 127, r#"run base /bin/missing"#),
-    any("run: a folder as program", 126, r#"run base /etc"#),
+    long("run: a folder as program", 126, r#"run base /etc"#),
     long("run: a file that is no program", 126, r#"run base /etc/passwd"#),
     long("run: a working directory that cannot be", 125, r#"words 'not a directory' run -w /etc/passwd base true"#),
     long("run: killed", 0, r#"detached killed base sleep 1000; docker kill killed; ended killed"#),
@@ -58,7 +58,7 @@ const OPERATIONS: &[Operation] = &[
         r#"shared; docker exec -u guest -w /tmp -e A=b shared sh -c 'id; pwd; echo $A $HOME'"#,
     ),
     any("exec: standard input", 0, r#"shared; echo typed | docker exec -i shared cat"#),
-    any(
+    full(
         "exec --privileged",
         0,
         r#"shared; docker exec --privileged shared grep -E 'Cap|NoNew|Seccomp:' /proc/self/status"#,
@@ -130,7 +130,7 @@ const OPERATIONS: &[Operation] = &[
         127,
         r#"words 'no such file or directory' run --security-opt apparmor=missing base true"#,
     ),
-    any(
+    full(
         "run --privileged",
         0,
         r#"run --privileged base sh -c 'grep -E "Cap|NoNew|Seccomp:" /proc/self/status; cat /proc/self/attr/current || true
@@ -193,7 +193,7 @@ const OPERATIONS: &[Operation] = &[
         r#"since=$(date +%s); run --name told base true; docker events --since $since --until $(($(date +%s) + 1)) --filter container=told --format '{{.Action}}'"#,
     ),
     full("build", 0, build!()),
-    full("build: the old builder", 0, concat!("export DOCKER_BUILDKIT=0\n", build!())),
+    full_long("build: the old builder", 0, concat!("export DOCKER_BUILDKIT=0\n", build!())),
     full(
         "compose: three services",
         0,
@@ -215,10 +215,11 @@ END
 compose() { docker compose --progress quiet "$@"; }
 trap 'compose down -t 1 2>removed' EXIT
 compose up -d
-until compose logs --no-log-prefix web | grep extra; do sleep 0.5; done
-compose logs --no-log-prefix job
+until docker logs three-web-1 | grep extra; do sleep 0.1; done
+ended three-job-1
+docker logs three-job-1
 compose exec -T web cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max /proc/1/comm
-compose ps -a --format '{{.Service}} {{.State}} {{.ExitCode}}' | sort
+docker inspect -f '{{.Name}} {{.State.Status}} {{.State.ExitCode}}' three-data-1 three-web-1 three-job-1
 "#,
     ),
 ];

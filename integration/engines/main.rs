@@ -5,11 +5,13 @@
 //! did not show and an operation whose exit code is not the one that it states. The engines must be installed; what they
 //! keep lies in a folder below /var/tmp. `--native` leaves out what needs every cgroup controller, systemd or a bridge;
 //! else `--whole` adds what takes long there; `--only TEXT`, which may come several times, all operations but those with TEXT in their name.
+//! Its scripts call it for `daemon PROGRAM ARGUMENT…` and `ended PROGRAM`.
 
 mod buildah;
 mod compare;
 mod containerd;
 mod cri;
+mod daemon;
 mod docker;
 mod known;
 mod outcome;
@@ -40,6 +42,22 @@ pub struct Options {
 }
 
 fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let done = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["daemon", ..] => daemon::start(&words[1..]),
+        ["ended", program] => daemon::ended(program),
+        _ => return compare(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn compare() -> ExitCode {
     let (engines, options) = match arguments() {
         Ok(parsed) => parsed,
         Err(error) => {

@@ -1,6 +1,6 @@
 //! Podman with conmon: as root, where systemd makes the cgroups, and as an ordinary user.
 
-use crate::compare::{Engine, Operation, any, full, long};
+use crate::compare::{Engine, Operation, any, full, full_long, long};
 use crate::known::{Known, weight};
 
 pub const ENGINE: Engine =
@@ -78,11 +78,11 @@ const OPERATIONS: &[Operation] = &[
         0,
         r#"run -m 64m --memory-reservation 32m --cpus 0.5 --cpu-shares 512 --pids-limit 50 base sh -c "$LIMITS""#,
     ),
-    // conmon looks into the container's cgroup, which systemd removes as soon as the last process is gone.
+    // conmon may look into the container's cgroup only after its init has ended, and systemd removes it with its last process.
     full(
         "run: out of memory",
         0,
-        r#"detached greedy -m 48m --memory-swap 48m base sh -c 'tail /dev/zero; sleep 3; exit 8'; podman wait greedy; podman inspect -f '{{.State.OOMKilled}}' greedy"#,
+        r#"detached greedy -m 48m --memory-swap 48m --pid host base sh -c 'tail /dev/zero; sleep 1000 <&- >&- 2>&- & exit 8'; podman wait greedy; podman inspect -f '{{.State.OOMKilled}}' greedy"#,
     ),
     any("run --cgroups=disabled", 0, r#"podman run --rm --cgroups disabled --network none base echo without"#),
     long(
@@ -117,7 +117,7 @@ const OPERATIONS: &[Operation] = &[
         0,
         r#"for kind in auto:size=5000 host; do run --userns $kind base sh -c 'cat /proc/self/uid_map | wc -l; id -u; touch /x; stat -c %u /x'; done"#,
     ),
-    full(
+    full_long(
         "run: a bridge",
         0,
         r#"podman run -d --rm --name web base httpd -f -h /etc >id; podman run --rm --network container:web base wget -qO- http://127.0.0.1/group
@@ -128,18 +128,17 @@ const OPERATIONS: &[Operation] = &[
         0,
         r#"run --systemd always base sh -c 'stat -f -c %T /run /tmp; test -w /sys/fs/cgroup && cat /proc/self/cgroup; echo $container'"#,
     ),
-    full(
+    full_long(
         "health check",
         0,
         r#"detached well --health-cmd 'test -e /healthy' --health-interval disable base sleep 1000
         podman healthcheck run well || echo $?; podman exec well touch /healthy; podman healthcheck run well; podman rm -f -t 0 well"#,
     ),
-    // Of cgroups that systemd has removed already runc warns at the stop, sometimes.
     full(
         "pod",
         0,
         r#"podman pod create --name pod --share ipc,net,uts,pid >id; podman run -d --pod pod --name first base sleep 1000 >id
-        podman run --rm --pod pod base sh -c 'hostname; ps -o comm'; podman pod stop -t 0 pod 2>said || cat said; podman pod rm -f pod >id"#,
+        unwarned podman run --rm --pod pod base sh -c 'hostname; ps -o comm'; unwarned podman pod stop -t 0 pod; unwarned podman pod rm -f pod >id"#,
     ),
     full(
         "play kube",
@@ -177,7 +176,7 @@ const ROOTLESS_OPERATIONS: &[Operation] = &[
         "pod",
         0,
         r#"podman pod create --name pod --network none --share ipc,net,uts,pid >id; podman run -d --pod pod --name first base sleep 1000 >id
-        podman run --rm --pod pod base sh -c 'hostname; ps -o comm'; podman pod stop -t 0 pod 2>said || cat said; podman pod rm -f pod >id"#,
+        unwarned podman run --rm --pod pod base sh -c 'hostname; ps -o comm'; unwarned podman pod stop -t 0 pod; unwarned podman pod rm -f pod >id"#,
     ),
     full(
         "play kube",

@@ -167,16 +167,27 @@ impl Kubelet {
         status.ok_or_else(|| Status::internal("no status in the answer"))
     }
 
-    /// The status of a container that has ended. The kubelet looks again and again, too.
+    /// The status of a container that has ended.
     pub async fn wait(&mut self, id: &str) -> Result<ContainerStatus> {
+        self.until(id, "to end", |status| status.state() == ContainerState::ContainerExited).await
+    }
+
+    /// The status once it is so. It is looked at again and again, as the kubelet does: containerd hands each event of its
+    /// stream to one client alone, one that is gone among them, and none tells of a reason.
+    pub async fn until(
+        &mut self,
+        id: &str,
+        what: &str,
+        is_so: impl Fn(&ContainerStatus) -> bool,
+    ) -> Result<ContainerStatus> {
         let until = Instant::now() + PATIENCE;
         loop {
             let status = self.status(id).await?;
-            if status.state() == ContainerState::ContainerExited {
+            if is_so(&status) {
                 return Ok(status);
             }
             if Instant::now() > until {
-                return Err(Status::deadline_exceeded("the container does not end"));
+                return Err(Status::deadline_exceeded(format!("the container was expected {what}")));
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

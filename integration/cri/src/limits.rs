@@ -54,18 +54,22 @@ pub async fn update(kubelet: &mut Kubelet) -> Result<()> {
     Ok(())
 }
 
+/// Whether an end is told as one for want of memory depends on who is faster: containerd's shim, which reads the cgroup's
+/// events, or systemd, which removes the cgroup with its last process. So that is asked where a process survives.
 pub async fn oom(kubelet: &mut Kubelet) -> Result<()> {
     let pod = kubelet.pod("oom", |_| ()).await?;
-    let eats = "tail -c 200m /dev/zero";
-    for (name, script) in [("all", format!("exec {eats}")), ("child", format!("{eats}; exit 5"))] {
-        let id = kubelet.run(&pod, name, &script, |config| {
-            resources(config).memory_limit_in_bytes = 16 * MIB;
-            resources(config).memory_swap_limit_in_bytes = 16 * MIB;
-        });
-        let id = id.await?;
-        let ended = kubelet.wait(&id).await?;
-        println!("{name}: {} {}", ended.exit_code, ended.reason);
-    }
+    let little = |config: &mut ContainerConfig| {
+        resources(config).memory_limit_in_bytes = 16 * MIB;
+        resources(config).memory_swap_limit_in_bytes = 16 * MIB;
+    };
+    let id = kubelet.run(&pod, "all", "exec tail -c 200m /dev/zero", little).await?;
+    println!("all: {}", kubelet.wait(&id).await?.exit_code);
+    let script = "trap 'exit 5' TERM; tail -c 200m /dev/zero; while :; do sleep 1000 & wait $!; done";
+    let id = kubelet.run(&pod, "child", script, little).await?;
+    kubelet.until(&id, "to lose its child for want of memory", |status| status.reason == "OOMKilled").await?;
+    kubelet.stop(&id, 60).await?;
+    let ended = kubelet.wait(&id).await?;
+    println!("child: {} {}", ended.exit_code, ended.reason);
     Ok(())
 }
 

@@ -1,10 +1,10 @@
 image=docker.io/library/base:latest
 ctr() { command ctr -a "$WORK/containerd.sock" "$@"; }
-# ctr asks for a weight of the processor unless told otherwise, and for a unit by its parts.
-if [ "$NATIVE" ]; then flags="--runc-binary $RUNTIME_PATH --cpu-shares 0"
-else flags="--runc-binary $RUNTIME_PATH --runc-systemd-cgroup --cgroup system.slice:ctr:$$"; fi
+# ctr asks for a weight of the processor unless told otherwise, and for a unit by its parts, the last of which is numbered.
+if [ "$NATIVE" ]; then flags="--runc-binary $RUNTIME_PATH --cpu-shares 0" numbered=
+else flags="--runc-binary $RUNTIME_PATH --runc-systemd-cgroup --cgroup system.slice:ctr:$$" numbered=1; fi
 # run FLAG… IMAGE NAME WORD…
-run() { ctr run $flags${NATIVE:--$((runs += 1))} "$@"; }
+run() { ctr run $flags${numbered:+-$((runs += 1))} "$@"; }
 # Runs in the background until it is told to end, and then ends with 7.
 waits() {
 	rm -f ready

@@ -21,6 +21,7 @@ archive pause '"sh","-c","trap '"'exit 0'"' TERM INT; while :; do sleep 1000 & w
     bin_dir = "/usr/lib/cni"
     conf_dir = "$WORK/cni"
 END
+	cat patience.toml
 } >containerd.toml
 mkdir -p cni
 cat >cni/net.conf <<END
@@ -31,13 +32,7 @@ END
 mkdir -p bin
 ln -sf "$RUNTIME_PATH" bin/runc
 cat >serve <<'END'
-PATH=$WORK/bin:$PATH setsid containerd --config containerd.toml --root "$WORK/root" --state "$WORK/state" --address "$WORK/containerd.sock" \
-	</dev/null >>containerd.log 2>&1 &
-echo $! >containerd.pid
-until ctr -a "$WORK/containerd.sock" version >version 2>&1; do
-	kill -0 "$(cat containerd.pid)" || { cat containerd.log >&2; exit 1; }
-	sleep 0.1
-done
+PATH=$WORK/bin:$PATH "$SELF" daemon containerd --config containerd.toml --root "$WORK/root" --state "$WORK/state" --address "$WORK/containerd.sock"
 END
 . ./serve
 for image in base pause; do ctr -a "$WORK/containerd.sock" -n k8s.io image import $image.tar; done

@@ -1,3 +1,5 @@
 docker ps -aq | xargs -r docker rm -f >removed
-kill "$(cat dockerd.pid)"
-while kill -0 "$(cat dockerd.pid)" 2>still; do sleep 0.1; done
+for daemon in dockerd containerd; do
+	kill "$(cat $daemon.pid)" && "$SELF" ended $daemon || failed=1
+done
+[ ! "${failed:-}" ]

@@ -10,5 +10,7 @@ shared() {
 	test -e shared || podman run -d --name shared --network none base \
 		sh -c 'trap "exit 143" TERM; echo ready; while :; do sleep 1000 & wait $!; done' >shared
 }
+# unwarned COMMAND…: with words only if it fails. Of a cgroup that systemd has removed already runc warns, sometimes.
+unwarned() { "$@" 2>said || { cat said; return 1; }; }
 state() { podman inspect -f '{{.State.Status}}' "$1"; }
 LIMITS='cd /sys/fs/cgroup; grep -H . memory.max memory.low memory.swap.max cpu.max cpu.weight pids.max'
