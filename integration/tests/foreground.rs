@@ -96,14 +96,16 @@ fn session(window: &mut Window) {
     window.shows("# ");
     window.types("echo st''atus $?\r");
     window.shows("status 130");
-    window.types("/bin/probe seq echo be''gun -- sleep 1000\r");
-    window.shows("begun");
+    window.types("/bin/probe seq trap CONT -- sleep 1000\r");
+    window.shows("ready");
     window.types("\x1a");
     window.shows("Stopped");
     window.types("jobs | /bin/busybox wc -l | /bin/busybox sed 's/^ */jo''bs: /'\r");
     window.shows("jobs: 1");
     window.types("fg\r");
+    // The shell says what it continues, then gives it the terminal, and then continues it.
     window.shows("/bin/probe seq");
+    window.shows("caught CONT");
     window.types("\x03");
     window.shows("# ");
     window.types("echo st''atus $?\r");

@@ -1,7 +1,7 @@
 //! create, start, run, state, kill, delete, list: what a caller of runc relies on.
 
 use rt_integration::{Bundle, Sandbox, sandbox};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fs;
 
 #[test]
@@ -258,4 +258,37 @@ fn what_is_no_container_keeps_its_place() {
     sandbox.bundle("c").create().fails_with("is no directory");
     assert_eq!(std::fs::read_to_string(&file).expect("the file"), "mine");
     std::fs::remove_file(file).expect("the file");
+}
+
+/// Beside the pid file a link lies where rt writes it first.
+#[test]
+fn a_pid_file_is_made_anew() {
+    let sandbox = sandbox!();
+    let [file, link, other] = ["pid", ".pid", "other"].map(|name| sandbox.dir().join(name));
+    fs::write(&other, "mine").expect("a file");
+    std::os::unix::fs::symlink(&other, &link).expect("a link");
+    let bundle = sandbox.bundle("c").args(["pause"]);
+    bundle.create_with(&["--pid-file", file.to_str().expect("UTF-8")]).ok();
+    assert_eq!(fs::read_to_string(&file).expect("the pid file"), bundle.pid().to_string());
+    assert_eq!(fs::read_to_string(&other).expect("the file"), "mine");
+    assert!(link.symlink_metadata().is_err());
+    bundle.delete_force().ok();
+}
+
+/// As in a container of another runtime: /proc/sys is bound over itself, to be read only.
+#[test]
+fn a_host_whose_proc_has_mounts_in_it() {
+    let sandbox = sandbox!();
+    let call = |program: &str, words: &[&str]| {
+        assert!(std::process::Command::new(program).args(words).status().expect("mount(8)").success());
+    };
+    call("mount", &["--bind", "/proc/sys", "/proc/sys"]);
+    call("mount", &["-o", "remount,bind,ro", "/proc/sys"]);
+    let bundle = sandbox.bundle("c").args(["pause"]);
+    bundle.run_with(&["--detach"]).ok();
+    assert_eq!(bundle.exec(["/bin/probe", "echo", "inside"]).ok().stdout(), "inside\n");
+    bundle.delete_force().ok();
+    let changed = sandbox.bundle("s").set("/linux/sysctl", json!({ "kernel.msgmax": "8191" }));
+    changed.run().fails_with("linux.sysctl: cannot set kernel.msgmax to \"8191\"").fails_with("/proc/sys read-only");
+    call("umount", &["/proc/sys"]);
 }

@@ -303,7 +303,11 @@ fn proc_and_sysfs_only_on_real_directories() {
 #[test]
 fn what_may_lie_over_and_inside_proc() {
     both(|sandbox| {
-        sandbox.bundle("c").mount("/proc", "tmpfs", "t", &[]).run().fails_with("it is not of type proc");
+        sandbox
+            .bundle("c")
+            .mount("/proc", "tmpfs", "t", &[])
+            .run()
+            .fails_with(": \"/proc\" cannot be mounted because it is not of type proc");
         for at in ["/proc/self", "/proc/1/attr", "/proc/sys", "/./proc//self/", "/mnt/../proc/self"] {
             sandbox
                 .bundle("c")
