@@ -50,6 +50,12 @@ pub fn kill(pid: i32, signal: i32) -> io::Result<()> {
     check(unsafe { libc::kill(pid, signal) }).map(drop)
 }
 
+/// As [`kill`], but for this one thread.
+pub fn kill_thread(thread: i32, signal: i32) -> io::Result<()> {
+    // SAFETY: integers only.
+    check(unsafe { libc::syscall(libc::SYS_tkill, thread, signal) } as libc::c_int).map(drop)
+}
+
 /// Waits until a child has been stopped by a signal.
 pub fn wait_stopped(pid: i32) -> io::Result<()> {
     // SAFETY: a zeroed siginfo is a valid one; the call fills it.

@@ -218,18 +218,18 @@ impl Tracer<'_> {
         }
     }
 
-    /// Lets go of what still runs. A tracee must be stopped for that.
+    /// Lets go of what still runs. A tracee must be stopped for that, each thread by itself.
     fn leave(&mut self, bound: Instant) -> io::Result<()> {
-        for pid in self.tasks.keys() {
-            let _ = sys::kill(*pid, libc::SIGSTOP);
+        for task in self.tasks.keys() {
+            let _ = sys::kill_thread(*task, libc::SIGSTOP);
         }
+        let mut released = Vec::new();
         while !self.tasks.is_empty() && Instant::now() < bound + Duration::from_secs(5) {
             match ptrace::wait(None) {
                 Ok((pid, Event::Ended(_))) => drop(self.tasks.remove(&pid)),
                 Ok((pid, Event::Signal(libc::SIGSTOP))) => {
                     ptrace::release(pid);
-                    // It may have got another stop on the way.
-                    let _ = sys::kill(pid, libc::SIGCONT);
+                    released.push(pid);
                     self.tasks.remove(&pid);
                 }
                 Ok((pid, Event::Exec)) => ptrace::go(pid, false, 0),
@@ -242,6 +242,10 @@ impl Tracer<'_> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => break,
             }
+        }
+        // One may have got another stop on the way. Not before: this takes back those that its threads have yet to get.
+        for task in released {
+            let _ = sys::kill(task, libc::SIGCONT);
         }
         Ok(())
     }

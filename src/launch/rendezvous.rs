@@ -151,7 +151,11 @@ pub fn start(
                 {
                     return Ok(Started::Failed(fault));
                 }
-                send(connection.as_raw_fd(), &[Down::Delivered as u8], MsgFlags::MSG_NOSIGNAL)?;
+                match send(connection.as_raw_fd(), &[Down::Delivered as u8], MsgFlags::MSG_NOSIGNAL) {
+                    // It took us in, and was killed; the next message, which never comes, tells that.
+                    Err(Errno::EPIPE | Errno::ECONNRESET) => {}
+                    sent => drop(sent?),
+                }
             }
             result => break result?.0,
         }
