@@ -2,7 +2,7 @@
 //! binary and write to it once it has ended (CVE-2019-5736).
 
 use super::tries;
-use rt_integration::{Bundle, Outcome, Sandbox, probe_bin, rt_bin, sandbox};
+use rt_integration::{Bundle, Outcome, Sandbox, probe_bin, sandbox};
 use std::fs;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
@@ -38,41 +38,41 @@ fn attack(started: &Outcome, ends: &[&str], mut join: impl FnMut()) -> String {
 }
 
 /// [`attack`] on rt, which is held to the end, and neither it nor its file can be written to.
-fn attack_in_vain(bundle: &Bundle, started: &Outcome, join: impl FnMut()) {
-    let before = fs::read(rt_bin()).expect("rt");
+fn attack_in_vain(sandbox: &Sandbox, bundle: &Bundle, started: &Outcome, join: impl FnMut()) {
+    let before = fs::read(sandbox.rt_bin()).expect("rt");
     let told = attack(started, &HELD, join);
     let safe = told.contains("held") && told.contains("EROFS") && !told.contains("open") && !told.contains("unsealed");
     assert!(safe, "{told}");
-    assert!(fs::read(rt_bin()).expect("rt") == before, "rt was changed");
+    assert!(fs::read(sandbox.rt_bin()).expect("rt") == before, "rt was changed");
     bundle.delete_force().ok();
 }
 
 #[test]
 fn the_binary_of_rt_cannot_be_written() {
-    let sandbox = sandbox!();
+    let sandbox = sandbox!().with_own_rt();
     let (bundle, started) = attacker(&sandbox, sandbox.bundle("c").args(["seize"]));
-    attack_in_vain(&bundle, &started, || drop(sandbox.rt(["exec", "c", "/evil"])));
+    attack_in_vain(&sandbox, &bundle, &started, || drop(sandbox.rt(["exec", "c", "/evil"])));
 }
 
 /// The first process of a container can be seen where it joins the pid namespace of another one.
 #[test]
 fn the_binary_of_run_cannot_be_written() {
-    let sandbox = sandbox!();
+    let sandbox = sandbox!().with_own_rt();
     let (bundle, started) = attacker(&sandbox, sandbox.bundle("c").args(["seize"]));
     let place = format!("/proc/{}/ns/pid", bundle.pid());
     let beside = sandbox.bundle("beside").namespace("pid", Some(&place)).plant("/evil", "#!/proc/self/exe\n");
     let beside = beside.set("/process/args", serde_json::json!(["/evil"]));
     fs::set_permissions(beside.rootfs().join("evil"), fs::Permissions::from_mode(0o755)).expect("a mode");
-    attack_in_vain(&bundle, &started, || drop(beside.run()));
+    attack_in_vain(&sandbox, &bundle, &started, || drop(beside.run()));
 }
 
 /// With every power over mounts the container cannot take the flag off the clone that rt runs from: it is attached
 /// nowhere, in no namespace that anybody could be in.
 #[test]
 fn the_seal_cannot_be_taken_off() {
-    let sandbox = sandbox!();
+    let sandbox = sandbox!().with_own_rt();
     let (bundle, started) = attacker(&sandbox, privileged(sandbox.bundle("c")).args(["seize", "unseal"]));
-    attack_in_vain(&bundle, &started, || drop(sandbox.rt(["exec", "c", "/evil"])));
+    attack_in_vain(&sandbox, &bundle, &started, || drop(sandbox.rt(["exec", "c", "/evil"])));
 }
 
 fn privileged(bundle: Bundle<'_>) -> Bundle<'_> {
@@ -116,14 +116,14 @@ fn the_attack_succeeds_on_another() {
 /// As the container's first process it is alone: what it is must not be the host's file, whoever looks.
 #[test]
 fn init_is_not_the_file_of_the_host() {
-    let sandbox = sandbox!();
+    let sandbox = sandbox!().with_own_rt();
     let bundle = sandbox.bundle("c").args(["pause"]);
     bundle.create().ok();
     let exe = format!("/proc/{}/exe", bundle.pid());
-    assert_ne!(fs::read_link(&exe).expect("a link"), rt_bin());
+    assert_ne!(fs::read_link(&exe).expect("a link"), sandbox.rt_bin());
     let held = fs::File::open(&exe).expect("readable");
     bundle.delete_force().ok();
-    // ETXTBSY for as long as another test runs the same binary.
+    // ETXTBSY until the last process that ran it has ended.
     let until = std::time::Instant::now() + rt_integration::time_limit();
     let mut errno = Some(libc::ETXTBSY);
     while errno == Some(libc::ETXTBSY) && std::time::Instant::now() < until {

@@ -19,6 +19,7 @@ pub struct Sandbox {
     dir: PathBuf,
     cgroup: String,
     user: Option<u32>,
+    rt: PathBuf,
     calls: Cell<u32>,
     before: Before,
     /// Where this process was before it moved into the user's cgroup.
@@ -69,6 +70,7 @@ impl Sandbox {
             dir,
             cgroup,
             user: None,
+            rt: rt_bin().to_owned(),
             calls: Cell::new(0),
             before,
             left: None,
@@ -86,6 +88,14 @@ impl Sandbox {
             fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).expect("chmod");
         }
         self.user = Some(uid);
+        self
+    }
+
+    /// Makes every later call one of a copy, of a file that no other test executes.
+    #[must_use]
+    pub fn with_own_rt(mut self) -> Sandbox {
+        self.rt = self.dir.join("rt");
+        copy_program(rt_bin(), &self.rt).expect("a copy of rt");
         self
     }
 
@@ -118,6 +128,11 @@ impl Sandbox {
     /// The whole scratch tmpfs, whoever calls.
     pub fn scratch(&self) -> PathBuf {
         self.dir.clone()
+    }
+
+    /// The file of rt that is called.
+    pub fn rt_bin(&self) -> &Path {
+        &self.rt
     }
 
     pub fn user(&self) -> Option<u32> {
@@ -171,7 +186,7 @@ impl Sandbox {
 
     /// The same for a caller that becomes the sandbox's user by himself.
     pub fn command_of_root<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
-        let mut command = Command::new(rt_bin());
+        let mut command = Command::new(&self.rt);
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").stdin(no_input());
         if let Some(uid) = self.user {
             command.env("XDG_RUNTIME_DIR", self.dir.join(format!("xdg-{uid}")));

@@ -150,6 +150,20 @@ fn list() {
     assert_eq!(json(&sandbox), Value::Null);
 }
 
+/// Its maker may be at work, and is not spoken of; or it was killed before its first record, and then that is said.
+#[test]
+fn list_of_what_is_half_made() {
+    let sandbox = sandbox!();
+    let dir = sandbox.state_dir().join("half");
+    fs::create_dir_all(&dir).expect("a directory");
+    assert_eq!(sandbox.rt(["list"]).ok().stderr(), "");
+    fs::File::open(&dir).and_then(|dir| dir.set_modified(std::time::UNIX_EPOCH)).expect("another time");
+    let told = sandbox.rt(["list"]).ok().stderr();
+    assert!(told.contains("container does not exist: half (an unfinished creation; `delete` removes"), "{told}");
+    sandbox.rt(["delete", "--force", "half"]).ok();
+    assert!(!dir.exists());
+}
+
 #[test]
 fn ids_that_are_none() {
     let sandbox = sandbox!();

@@ -27,7 +27,8 @@ pub fn run(app: &App, args: &ListArgs) -> Result<u8> {
     let mut rows = vec![["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"].map(str::to_owned)];
     for id in &ids {
         match app.root.glance(id, host.proc()) {
-            Ok((record, status)) => {
+            Ok(None) => {}
+            Ok(Some((record, status))) => {
                 let told = record.told(status, owner(record.owner));
                 match args.format {
                     ListFormat::Json => items.push(serde_json::to_string(&told)?),

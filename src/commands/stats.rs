@@ -61,8 +61,8 @@ fn watched(app: &App, args: &StatsArgs) -> Result<Vec<Watched>> {
             ids => ids?,
         };
         let runs = |id: &&String| {
-            let status = app.root.glance(id, host.proc()).map(|(_, status)| status);
-            !matches!(status, Ok(Status::Stopped | Status::Creating))
+            let found = app.root.glance(id, host.proc());
+            !matches!(found, Ok(None | Some((_, Status::Stopped | Status::Creating))))
         };
         // One that is broken does not hide the others.
         let left_out = |id, error: &_| app.log.warn(&format!("container {id} is left out: {}", told(error)));
