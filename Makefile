@@ -84,10 +84,11 @@ linker:
 busybox:
 	@command -v busybox >/dev/null || [ -x bundles/rootfs/bin/busybox ] || $(call apt,busybox-static,busybox)
 
-# The tests that count system calls, and one of a user's network, are skipped without them.
+# The tests that count system calls, one of a user's network, and those of a user's ranges of ids are skipped without them.
+# Each is a package, with what it brings where that is not its name.
 observers:
-	@for tool in strace slirp4netns; do \
-		command -v $$tool >/dev/null || [ "$$(id -u)" != 0 ] || ($(call apt,$$tool,$$tool)) || true; \
+	@for tool in strace slirp4netns uidmap/newuidmap; do \
+		command -v $${tool#*/} >/dev/null || [ "$$(id -u)" != 0 ] || ($(call apt,$${tool%/*},$${tool#*/})) || true; \
 	done
 
 # $(call apt,PACKAGES,WHAT FOR)
@@ -112,7 +113,7 @@ test-vm: linker observers
 	@integration/run-tests $(TRIPLE) vm
 
 # SIGKILL and an error at every system call of each command, as root and as a user.
-test-faults: linker
+test-faults: linker observers
 	cargo build --target $(TRIPLE) -p rt -p rt-integration --bin rt --bin probe --bin faults
 	@integration/run-faults $(TRIPLE)
 
