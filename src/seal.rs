@@ -14,21 +14,21 @@ use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::ffi::CStr;
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 
 const STAGE: &str = "seal";
 const SELF: &str = "/proc/self/exe";
-const SELF_C: &CStr = c"/proc/self/exe";
 const NAME: &CStr = c"rt";
-
-/// The commands that put a process into a container.
-const COMMANDS: [&[u8]; 3] = [b"create", b"run", b"exec"];
 
 /// Whether an argument list has to do with such a command. Asked of the bare words, before they are understood: what
 /// is executed once more should not have done any work before. A container of that name is sealed for nothing.
+/// The words are in the code, byte by byte: the page of a constant would be lost by the move.
 pub fn is_needed<'a>(mut arguments: impl Iterator<Item = &'a CStr>) -> bool {
-    arguments.any(|word| COMMANDS.contains(&word.to_bytes()))
+    let puts_inside = |word: &[u8]| {
+        matches!(word, [b'r', b'u', b'n'] | [b'e', b'x', b'e', b'c'] | [b'c', b'r', b'e', b'a', b't', b'e'])
+    };
+    arguments.any(|word| puts_inside(word.to_bytes()))
 }
 
 /// Makes sure that this process runs from a sealed copy: moves it there, or re-executes it.
@@ -54,18 +54,18 @@ pub fn ensure(arguments: &Strings) -> Result<(), Fault> {
 /// A detached mount of one file has no path but "/"; nothing else that can be executed has that path.
 fn is_sealed() -> Result<bool, Fault> {
     let mut start = [0; 16];
-    let shown = crate::sys::fs::link_start(SELF_C, &mut start).during(STAGE, || format!("cannot read {SELF}"))?;
+    let shown =
+        crate::sys::fs::link_start(image::own_path(), &mut start).during(STAGE, || format!("cannot read {SELF}"))?;
     Ok(shown == b"/" || shown.starts_with(b"/memfd:rt") && is_sealed_memfd())
 }
 
 /// An execve less, and the second start after it.
 fn move_to(clone: &OwnedFd, arguments: &Strings) -> nix::Result<()> {
-    let file = crate::sys::fs::open(format!("/proc/self/fd/{}", clone.as_raw_fd()).as_str(), OFlag::O_RDONLY)?;
-    image::move_to(file.as_fd(), arguments)
+    image::move_to(image::reopen(clone.as_fd())?.as_fd(), arguments)
 }
 
 fn clone_of_own_mount() -> nix::Result<OwnedFd> {
-    let tree = open_tree(nix::fcntl::AT_FDCWD, SELF, OPEN_TREE_CLONE)?;
+    let tree = open_tree(nix::fcntl::AT_FDCWD, image::own_path(), OPEN_TREE_CLONE)?;
     mount_setattr(&tree, false, &MountAttr { set: MOUNT_ATTR_RDONLY, ..MountAttr::default() })?;
     Ok(tree)
 }

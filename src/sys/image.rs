@@ -3,11 +3,39 @@
 use super::check;
 use super::exec::Strings;
 use nix::errno::Errno;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use nix::fcntl::OFlag;
+use std::ffi::CStr;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 const PR_SET_MM: libc::c_long = 35;
 const PR_SET_MM_MAP: libc::c_long = 14;
 const PAGE: usize = 4096;
+
+// Both are among the variables, which the move keeps; the pages of constants would be found twice, before and after it.
+#[unsafe(link_section = ".data")]
+static OWN_PATH: [u8; 15] = *b"/proc/self/exe\0";
+#[unsafe(link_section = ".data")]
+static FD_PATH: [u8; 14] = *b"/proc/self/fd/";
+
+/// Where a process finds the file that it runs from.
+pub fn own_path() -> &'static CStr {
+    // SAFETY: it ends with its only NUL.
+    unsafe { CStr::from_bytes_with_nul_unchecked(&OWN_PATH) }
+}
+
+/// Opens the file behind a descriptor of `O_PATH` for reading. Its path is written by hand: formatting reads constants.
+pub fn reopen(fd: BorrowedFd) -> nix::Result<OwnedFd> {
+    let mut path = [0; 32];
+    path[..FD_PATH.len()].copy_from_slice(&FD_PATH);
+    let mut number = fd.as_raw_fd().unsigned_abs();
+    let digits = number.checked_ilog10().unwrap_or(0) as usize + 1;
+    for digit in path[FD_PATH.len()..][..digits].iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+    let path = CStr::from_bytes_until_nul(&path).map_err(|_| Errno::EINVAL)?;
+    super::fs::open(path, OFlag::O_RDONLY)
+}
 
 /// `struct prctl_mm_map` (linux/prctl.h).
 #[repr(C)]

@@ -64,8 +64,10 @@ pub fn move_mount(from: impl AsFd, to: impl AsFd) -> nix::Result<()> {
 pub fn mount_setattr(mount: impl AsFd, recursive: bool, attr: &MountAttr) -> nix::Result<()> {
     let flags = libc::AT_EMPTY_PATH as u32 | if recursive { AT_RECURSIVE } else { 0 };
     let (mount, size) = (mount.as_fd().as_raw_fd(), size_of::<MountAttr>());
-    // SAFETY: `attr` outlives the call and `size` is its size.
-    check(unsafe { libc::syscall(libc::SYS_mount_setattr, mount, c"".as_ptr(), flags, attr, size) }).map(drop)
+    // No constant: this is called before the move, too (`sys::image`).
+    let no_path: libc::c_char = 0;
+    // SAFETY: both outlive the call, and `size` is the size of `attr`.
+    check(unsafe { libc::syscall(libc::SYS_mount_setattr, mount, &raw const no_path, flags, attr, size) }).map(drop)
 }
 
 /// A filesystem being configured: fsopen(2), or fspick(2) for one that is mounted.
