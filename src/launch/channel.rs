@@ -105,13 +105,9 @@ impl Channel {
         send(self.socket.as_raw_fd(), data, MsgFlags::MSG_NOSIGNAL).map(drop)
     }
 
-    /// Parent: tells the other side to go on. A child that is gone is found out, with its reason, by the next
-    /// [`Channel::listen`]; one that lives would wait for ever for what was not sent.
+    /// Parent: tells the other side to go on.
     pub fn tell(&self, message: Down) -> Result<(), Fault> {
-        match self.send(&[message as u8]) {
-            Err(Errno::EPIPE | Errno::ECONNRESET | Errno::ECONNREFUSED | Errno::ENOTCONN) => Ok(()),
-            sent => sent.during("channel", || "cannot tell init to go on".to_owned()),
-        }
+        tell(self.socket.as_raw_fd(), message).during("channel", || "cannot tell init to go on".to_owned())
     }
 
     /// Container's side: waits for `expected`. `false` when the parent is gone.
@@ -199,6 +195,15 @@ pub fn limit_silence(socket: &OwnedFd, limit: Duration) -> nix::Result<()> {
 pub(super) fn tagged(tag: u8, rest: &[u8]) -> Vec<u8> {
     let rest = &rest[..rest.len().min(LARGEST - 1)];
     [&[tag], rest].concat()
+}
+
+/// Tells the container's side to go on. One that is gone is found out, with its reason, by whoever listens next; one that
+/// lives would wait for ever for what was not sent.
+pub(super) fn tell(socket: RawFd, message: Down) -> nix::Result<()> {
+    match send(socket, &[message as u8], MsgFlags::MSG_NOSIGNAL) {
+        Err(Errno::EPIPE | Errno::ECONNRESET | Errno::ECONNREFUSED | Errno::ENOTCONN) => Ok(()),
+        sent => sent.map(drop),
+    }
 }
 
 /// Sends `data` with `fds` (unix(7), SCM_RIGHTS).

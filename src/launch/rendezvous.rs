@@ -5,7 +5,7 @@
 //! or stores it in a shared page that came with the message, where its seccomp filter would not let it speak. A
 //! connection without a message, of a `start` that was killed, changes nothing.
 
-use super::channel::{Down, FAILED, LISTENER, limit_silence, receive_fd, send_fd, tagged};
+use super::channel::{Down, FAILED, LISTENER, limit_silence, receive_fd, send_fd, tagged, tell};
 use crate::fault::{During, Fault};
 use crate::sys::shared::FaultPage;
 use nix::errno::Errno;
@@ -151,11 +151,7 @@ pub fn start(
                 {
                     return Ok(Started::Failed(fault));
                 }
-                match send(connection.as_raw_fd(), &[Down::Delivered as u8], MsgFlags::MSG_NOSIGNAL) {
-                    // It took us in, and was killed; the next message, which never comes, tells that.
-                    Err(Errno::EPIPE | Errno::ECONNRESET) => {}
-                    sent => drop(sent?),
-                }
+                tell(connection.as_raw_fd(), Down::Delivered)?;
             }
             result => break result?.0,
         }

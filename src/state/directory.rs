@@ -4,7 +4,7 @@ use super::{Record, Status};
 use crate::cgroups::{Mark, Record as Cgroup};
 use crate::fault::{During, Fault, words};
 use crate::launch::rendezvous;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use nix::NixPath;
 use nix::dir::{Dir, Type};
 use nix::errno::Errno;
@@ -138,7 +138,7 @@ impl Root {
                 match dir.read()? {
                     Some(record) => record,
                     None if dir.has_just_changed() => return Ok(None),
-                    None => dir.record()?,
+                    None => return Err(dir.without_record()),
                 }
             }
         };
@@ -285,11 +285,15 @@ impl Directory {
 
     /// Reads the record of a container that must exist.
     pub fn record(&self) -> Result<Record> {
-        match self.read()? {
-            Some(record) => Ok(record),
-            None if self.is_removed() => bail!("container does not exist: {}", self.id),
-            None => {
-                bail!("container does not exist: {} (an unfinished creation; `delete` removes what is left)", self.id)
+        self.read()?.ok_or_else(|| self.without_record())
+    }
+
+    fn without_record(&self) -> anyhow::Error {
+        let id = &self.id;
+        match self.is_removed() {
+            true => anyhow!("container does not exist: {id}"),
+            false => {
+                anyhow!("container does not exist: {id} (an unfinished creation; `delete` removes what is left)")
             }
         }
     }
