@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
-"""Writes hot.ld: the functions that rt really runs, side by side at the front of its text.
+"""Writes hot.ld: the functions and the constants that rt really uses, side by side at the front of its text.
 
-A static binary of 3 MB is mapped 64 KiB at a time as it runs, each time for about 4 microseconds, and `rt state` would
+A static binary of 3 MB is mapped 64 KiB at a time as it runs, each time for 1 to 4 microseconds, and `rt state` would
 touch two dozen such pieces for 60 kB of code. This steps through the common commands one instruction at a time
-(ptrace(2)), notes each function that was entered, and prints a linker script that puts these first. Names carry a hash
-that changes with every compiler: the script has a wildcard there where it can, and a name that is gone is just ignored.
+(ptrace(2)), notes each instruction that was executed and the constants that it names, and prints a linker script that puts
+the sections of these first. The names are those of the v0 mangling (.cargo/config.toml), which has the types of a generic
+function in them and no hash of the code. Constants without a name have a number, and rt's own get other ones with every
+change: so all of rt's come last. A name that is gone is just ignored.
 
-usage: hot-text.py RT BUNDLE > hot.ld      RT: an unstripped release build, BUNDLE: any with a /bin/true that ends at once; as root, in a
-                                           private mount namespace with a cgroup2 hierarchy on /sys/fs/cgroup
+usage: hot-text.py RT MAP BUNDLE > hot.ld      RT: an unstripped release build, MAP: its link map (link-arg=-Wl,-Map=MAP),
+                                               BUNDLE: any with a /bin/true that ends at once; as root, in a private
+                                               mount namespace with a cgroup2 hierarchy on /sys/fs/cgroup
 """
 import bisect, collections, ctypes, os, re, subprocess, sys
 
@@ -16,22 +19,46 @@ libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_
 TRACEME, PEEKUSER, SINGLESTEP, DETACH, SETOPTIONS = 0, 3, 9, 17, 0x4200
 EVENT_EXEC = 4
 RIP = 16 * 8
+# Where the file's first byte is mapped.
+BASE = 0x400000
 # TRACESYSGOOD aside, all that makes children of a tracee tracees.
 OPTIONS = 0x2 | 0x4 | 0x8 | 0x10
 
 
-def symbols(binary):
-    table = []
-    for line in subprocess.run(["nm", binary], capture_output=True, text=True, check=True).stdout.splitlines():
-        address, kind, name = line.split(" ", 2)
-        if kind in "tT":
-            table.append((int(address, 16), name))
-    table.sort()
-    return [address for address, _ in table], [name for _, name in table]
+def output(*argv):
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
-def trace(argv, addresses, seen):
-    top = addresses[-1] + 65536
+def functions(binary):
+    """[(address, name)] of all functions."""
+    symbols = (line.split(" ", 2) for line in output("nm", binary))
+    return sorted((int(address, 16), name) for address, kind, name in symbols if kind in "tT")
+
+
+def named(binary):
+    """{address of an instruction: addresses that it names}"""
+    lines = (line.partition(":\t") for line in output("objdump", "-d", "--no-show-raw-insn", binary))
+    found = ((at, re.findall(r"(?:0x|# )([0-9a-f]{6})\b", text)) for at, colon, text in lines if colon)
+    return {int(at, 16): [int(address, 16) for address in addresses] for at, addresses in found if addresses}
+
+
+def constants(map_file):
+    """[(address, section, length)] of what is only read."""
+    table, name = [], None
+    for line in open(map_file):
+        if alone := re.match(r" (\.\S+)$", line):
+            # A long name has the rest on the next line.
+            name = alone[1]
+        elif placed := re.match(r" (\.\S+)?\s+0x([0-9a-f]+)\s+0x([0-9a-f]+) \S", line):
+            name = placed[1] or name
+            if name and name.startswith(".rodata") and int(placed[2], 16) and int(placed[3], 16):
+                table.append((int(placed[2], 16), name, int(placed[3], 16)))
+            name = None
+    return sorted(table)
+
+
+def trace(argv, addresses, own, inside):
+    """Notes what the process executes, and what its children do."""
     pid = os.fork()
     if pid == 0:
         null = os.open("/dev/null", os.O_RDWR)
@@ -42,7 +69,7 @@ def trace(argv, addresses, seen):
     os.waitpid(pid, 0)
     libc.ptrace(SETOPTIONS, pid, None, ctypes.c_void_p(OPTIONS))
     libc.ptrace(SINGLESTEP, pid, None, None)
-    living, last = {pid}, None
+    living = {pid}
     while living:
         stopped, status = os.waitpid(-1, 0x40000000)
         if os.WIFEXITED(status) or os.WIFSIGNALED(status):
@@ -57,42 +84,68 @@ def trace(argv, addresses, seen):
             living.discard(stopped)
             continue
         at = libc.ptrace(PEEKUSER, stopped, ctypes.c_void_p(RIP), None) & 0xFFFFFFFFFFFFFFFF
-        if addresses[0] <= at < top:
-            where = bisect.bisect_right(addresses, at) - 1
-            if where != last:
-                last = where
-                seen.setdefault(where, len(seen))
+        if at in addresses:
+            (own if stopped == pid else inside)[at] = True
         signal = os.WSTOPSIG(status)
         deliver = 0 if signal in (5, 19) else signal
         libc.ptrace(SINGLESTEP, stopped, None, ctypes.c_void_p(deliver))
 
 
-def main():
-    rt, bundle = map(os.path.abspath, sys.argv[1:])
-    addresses, names = symbols(rt)
-    # The name of a command that enters a container: what seals rt, and runs from other pages than the rest, comes first.
+def executed(rt, bundle, addresses):
+    """The instructions of the common commands, in the order in which each came first. What the child of exec runs comes
+    before all, and in one piece: fork(2) does not copy the pages of the program, so it maps them once more."""
     os.chdir("/run")
-    seen, base = {}, [rt, "--root", "exec"]
-    plain = base + ["run", "--bundle", bundle, "hot"]
+    base = [rt, "--root", "exec"]
     subprocess.run(base + ["create", "--bundle", bundle, "hot1"], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    # exec works in a container that waits for its start, too.
-    for argv in (["state", "hot1"], ["exec", "hot1", "/bin/true"], ["start", "hot1"], ["kill", "hot1", "KILL"], ["delete", "-f", "hot1"]):
-        trace(base + argv, addresses, seen)
-    trace(plain, addresses, seen)
-    trace(base + ["create", "--bundle", bundle, "hot2"], addresses, seen)
-    trace(base + ["delete", "-f", "hot2"], addresses, seen)
-    print("/* Made by tools/hot-text.py: the functions that rt's common commands run, in the order of their first call. */")
+    entered, own, init = {}, {}, {}
+    trace(base + ["state", "hot1"], addresses, own, init)
+    # It works in a container that waits for its start, too.
+    trace(base + ["exec", "hot1", "/bin/true"], addresses, own, entered)
+    for argv in (
+        ["start", "hot1"], ["kill", "hot1", "KILL"], ["delete", "-f", "hot1"],
+        ["run", "--bundle", bundle, "hot"], ["create", "--bundle", bundle, "hot2"], ["delete", "-f", "hot2"],
+    ):
+        trace(base + argv, addresses, own, init)
+    return [*entered, *own, *init]
+
+
+def stable(name):
+    """The number of a crate changes with the compiler, that of an object with every build."""
+    return re.sub(r"Cs[0-9A-Za-z]{8,}_", "Cs*_", re.sub(r"(\.llvm)?\.[0-9]+$", "*", name))
+
+
+def main():
+    rt, map_file, bundle = map(os.path.abspath, sys.argv[1:])
+    text, data, names_of = functions(rt), constants(map_file), named(rt)
+    within = lambda table, address: table[bisect.bisect_right(table, (address, chr(0x10FFFF))) - 1]
+    seen = executed(rt, bundle, range(text[0][0], text[-1][0] + 65536))
+    image, used = open(rt, "rb").read(), {}
+
+    def use(address):
+        start, section, length = within(data, address)
+        name = section if "..Lanon." in section else stable(section)
+        if not start <= address < start + length or ".str" in section or name in used:
+            return
+        used[name] = True
+        # What it points to is read with it.
+        words = image[start - BASE:start - BASE + length]
+        for offset in range(-start % 8, length - 7, 8):
+            use(int.from_bytes(words[offset:offset + 8], "little"))
+
+    for at in seen:
+        # What is marked cold, an allocation that grows among it, runs all the same, and lies in .text.unlikely.NAME.
+        used[f".text*.{stable(within(text, at)[1])}"] = True
+        for address in names_of.get(at, ()):
+            use(address)
+    unnamed = collections.Counter(name.rpartition(".")[0] for name in used if "..Lanon." in name)
+    print("/* Made by tools/hot-text.py: what rt's common commands run and read, in the order of its first use. */")
     print("SECTIONS\n{\n  .text.hot :\n  {")
     # What the C library has in assembly, without a section for each function.
     for member in ("*crt1.o", *(f"*libc.a:{name}.lo" for name in ("memcpy", "memmove", "memset", "__set_thread_area"))):
         print(f"    {member}(.text)")
-    base_of = lambda name: re.sub(r"17h[0-9a-f]{16}E.*$", "17h*", name)
-    alike = collections.Counter(map(base_of, names))
-    for where in seen:
-        base = base_of(names[where])
-        # A generic function has many instances of one name, most of them never run: only the exact one will do. What is
-        # marked cold, an allocation that grows among it, runs all the same, and lies in .text.unlikely.NAME.
-        print(f"    *(.text*.{base if alike[base] < 3 else names[where]})")
+    for name in used:
+        print(f"    *({name})")
+    print(f"    *({unnamed.most_common(1)[0][0]}.*)")
     print("  }\n}\nINSERT BEFORE .text;")
 
 
