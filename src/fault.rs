@@ -23,8 +23,11 @@ pub struct Fault {
     pub hint: Option<String>,
 }
 
+// What makes a failure is `cold`, and so is the code that leads to it: it lies apart from what runs, on pages that are never
+// mapped (ARCHITECTURE.md, "Few pages").
 impl Fault {
     /// A failure of `stage` told in one line.
+    #[cold]
     pub fn new(stage: &str, message: impl Into<String>) -> Fault {
         Fault { stage: stage.to_owned(), message: message.into(), errno: None, path: None, hint: None }
     }
@@ -39,11 +42,13 @@ impl Fault {
         self.errno == Some(errno as i32)
     }
 
+    #[cold]
     pub fn path(mut self, path: impl fmt::Display) -> Fault {
         self.path = Some(path.to_string());
         self
     }
 
+    #[cold]
     pub fn hint(mut self, hint: impl Into<String>) -> Fault {
         self.hint = Some(hint.into());
         self
@@ -96,6 +101,7 @@ impl fmt::Display for Fault {
 impl std::error::Error for Fault {}
 
 /// The errno's words as callers match them: in lower case, without the name in front.
+#[cold]
 pub fn words(errno: Errno) -> String {
     errno.desc().to_lowercase()
 }
@@ -108,19 +114,27 @@ pub trait During<T> {
 
 impl<T> During<T> for nix::Result<T> {
     fn during(self, stage: &str, what: impl FnOnce() -> String) -> Result<T, Fault> {
-        self.map_err(|errno| Fault::new(stage, format!("{}: {}", what(), words(errno))).errno(errno))
+        #[cold]
+        #[inline(never)]
+        fn fault(errno: Errno, stage: &str, what: impl FnOnce() -> String) -> Fault {
+            Fault::new(stage, format!("{}: {}", what(), words(errno))).errno(errno)
+        }
+        match self {
+            Ok(done) => Ok(done),
+            Err(errno) => Err(fault(errno, stage, what)),
+        }
     }
 }
 
 impl<T> During<T> for std::io::Result<T> {
     fn during(self, stage: &str, what: impl FnOnce() -> String) -> Result<T, Fault> {
-        self.map_err(|error| match error.raw_os_error() {
-            Some(code) => {
-                let errno = Errno::from_raw(code);
-                Fault::new(stage, format!("{}: {}", what(), words(errno))).errno(errno)
-            }
-            None => Fault::new(stage, format!("{}: {error}", what())),
-        })
+        match self {
+            Ok(done) => Ok(done),
+            Err(error) => match error.raw_os_error() {
+                Some(code) => Err(Errno::from_raw(code)).during(stage, what),
+                None => Err(Fault::new(stage, format!("{}: {error}", what()))),
+            },
+        }
     }
 }
 

@@ -66,12 +66,14 @@ fn open_log(global: &Global) -> anyhow::Result<Log> {
     Log::open(global.log.as_deref(), global.log_format == LogFormat::Json, debug)
 }
 
+#[cold]
 fn fail(log: &Log, error: &anyhow::Error, code: u8) -> u8 {
     log.error(error);
     code
 }
 
 /// A command line that makes no sense: told to the person, and to the log if there is one.
+#[cold]
 fn explain(usage: &Usage) -> u8 {
     if let Some(Ok(log)) = usage.global.as_ref().filter(|global| global.log.is_some()).map(open_log) {
         log.record_error(&usage.message);

@@ -144,6 +144,11 @@ impl Cgroup {
         self.record.clone()
     }
 
+    /// Whether there are cgroups below it: their directories are links to it (kernfs counts two and each of them).
+    pub fn has_sub_cgroups(&self) -> bool {
+        fstat(&self.dir).is_ok_and(|status| status.st_nlink > 2)
+    }
+
     /// The processes in it and below it, as numbers of the caller's pid namespace (0 for those outside of it).
     pub fn procs(&self) -> Result<Vec<i32>> {
         struct Procs(Vec<i32>);

@@ -60,6 +60,7 @@ fn usable(path: &CStr) -> Result<(), Errno> {
 }
 
 /// Why execve(2) of `path` failed with `errno`: the kernel's ENOENT may mean the interpreter, its ENOEXEC the machine.
+#[cold]
 pub fn explain(path: &CStr, errno: Errno) -> Fault {
     let shown = path.to_string_lossy();
     let words = crate::fault::words(errno);

@@ -16,7 +16,7 @@ pub fn with_home(env: &[CString], uid: u32) -> Vec<CString> {
     if !env.iter().any(|var| home(var) && var.to_bytes().len() > 5) {
         env.retain(|var| !home(var));
         let found = passwd().and_then(|text| lookup(&text, uid)).unwrap_or_else(|| "/".to_owned());
-        env.extend(CString::new(format!("HOME={found}")));
+        env.extend(CString::new(["HOME=", &found].concat()));
     }
     env
 }

@@ -149,8 +149,8 @@ fn other_cgroup(entry: &Entry, pid: i32) -> Result<Option<OwnedFd>, Fault> {
             .map(Some)
             .during("cgroup", || format!("--cgroup {sub}: {}", cgroup.path().join(sub).display()));
     }
-    let hands_down = cgroup.read("cgroup.subtree_control").is_some_and(|controllers| !controllers.trim().is_empty());
-    if !hands_down {
+    let hands_down = || cgroup.read("cgroup.subtree_control").is_some_and(|controllers| !controllers.trim().is_empty());
+    if !cgroup.has_sub_cgroups() || !hands_down() {
         return Ok(None);
     }
     let init = Hierarchy::detect().and_then(|hierarchy| Cgroup::of_process(&hierarchy, pid)).ok();

@@ -12,6 +12,7 @@ pub fn before_execve(cgroup: Option<&Record>, proc: BorrowedFd, pid: i32) -> Opt
     (has_executed(proc, pid) == Some(false)).then(|| fault(&oom, "before it ran the program"))
 }
 
+#[cold]
 pub fn fault(oom: &Oom, when: &str) -> Fault {
     let what = format!("init was killed by the OOM killer, {oom}, {when}");
     Fault::new("init", what).hint("raise linux.resources.memory.limit")

@@ -58,6 +58,7 @@ pub struct Notify {
 /// # Errors
 /// What the specification forbids (config-linux.md, "Seccomp"), a flag that this kernel does not know, two rules that
 /// contradict each other, a program longer than the kernel takes. Each with the path of the value in the config.
+#[inline(never)]
 pub fn compile(profile: &LinuxSeccomp, warnings: &mut Vec<String>) -> Result<Filter> {
     compile_for(Abi::NATIVE, profile, warnings)
 }

@@ -37,17 +37,20 @@ impl Severity {
 
 impl Finding {
     /// `place: text`, an error.
+    #[cold]
     pub fn error(code: Code, place: Place, text: impl fmt::Display) -> Finding {
         let message = if place.is_top() { text.to_string() } else { format!("{place}: {text}") };
         Finding { place, severity: Severity::Error, code, message, remedy: None }
     }
 
     /// `place: text`, a warning.
+    #[cold]
     pub fn warning(code: Code, place: Place, text: impl fmt::Display) -> Finding {
         Finding { severity: Severity::Warning, ..Finding::error(code, place, text) }
     }
 
     /// An error in a phrase that stands alone, because callers look for it.
+    #[cold]
     pub fn phrase(code: Code, place: Place, phrase: impl Into<String>) -> Finding {
         Finding { place, severity: Severity::Error, code, message: phrase.into(), remedy: None }
     }
@@ -58,16 +61,19 @@ impl Finding {
     }
 
     /// What a step of `create` would fail with.
+    #[cold]
     pub fn fault(code: Code, place: Place, fault: Fault) -> Finding {
         Finding { remedy: fault.hint, ..Finding::phrase(code, place, fault.message) }
     }
 
+    #[cold]
     pub fn remedy(mut self, remedy: impl Into<String>) -> Finding {
         self.remedy = Some(remedy.into());
         self
     }
 
     /// An error whose text begins with its place; `code` is for one that does not bring its own.
+    #[cold]
     pub fn of(code: Code, error: Error) -> Finding {
         // A cause below a context would lose the context's words.
         let bare = error.chain().nth(1).is_none();

@@ -69,7 +69,7 @@ pub fn link_start<'a>(path: &std::ffi::CStr, into: &'a mut [u8]) -> nix::Result<
 
 /// The text of one of the kernel's own files, in as few calls as it takes: one, if it is short.
 pub fn read_text(file: OwnedFd) -> nix::Result<String> {
-    let mut buffer = [0; 2048];
+    let mut buffer = [0; 4096];
     let n = nix::unistd::read(&file, &mut buffer)?;
     let mut text = buffer[..n].to_vec();
     if n == buffer.len() {

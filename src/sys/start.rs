@@ -20,7 +20,10 @@ pub extern "C" fn main(count: i32, arguments: *const *const libc::c_char) -> i32
         true => rt::seal::ensure(&unsafe { Strings::given(arguments) }),
         false => Ok(()),
     });
-    i32::from(rt::main(words.map(|word| OsString::from_vec(word.to_bytes().to_vec())).collect(), begun))
+    let code = rt::main(words.map(|word| OsString::from_vec(word.to_bytes().to_vec())).collect(), begun);
+    // What the C library would do at the end lies in pages of its own, and nobody has left it anything to do.
+    // SAFETY: nothing runs after it.
+    unsafe { libc::_exit(code.into()) }
 }
 
 /// How much of the stack the common commands use.

@@ -10,10 +10,10 @@
 //! floor state  STATE
 //! floor exec   STATE CGROUP PROGRAM ARG…
 //! floor delete STATE CGROUP
-//! floor rss    PROGRAM ARG…                       run it, print the peak of its resident memory in kB
+//! floor usage  PROGRAM ARG…                       run it, print the peak of its resident memory in kB, and its page faults
 //! ```
 //!
-//! `rss` is here because a process starts with the peak of whoever forked it (getrusage(2)), and this one is small.
+//! `usage` is here because a process starts with the peak of whoever forked it (getrusage(2)), and this one is small.
 
 #![no_main]
 
@@ -33,7 +33,7 @@ extern "C" fn main(count: libc::c_int, arguments: *const *const libc::c_char) ->
         Some(b"state") if args.len() == 2 => state(args[1]),
         Some(b"exec") if args.len() > 3 => exec(&args[1..]),
         Some(b"delete") if args.len() == 3 => delete(args[1], args[2]),
-        Some(b"rss") if args.len() > 1 => rss(&args[1..]),
+        Some(b"usage") if args.len() > 1 => usage(&args[1..]),
         _ => fail("the first lines of floor.rs say how it is called"),
     }
     0
@@ -157,7 +157,7 @@ fn delete(state: &CStr, cgroup: &CStr) {
     must!(libc::rmdir(state.as_ptr()));
 }
 
-fn rss(args: &[&CStr]) {
+fn usage(args: &[&CStr]) {
     let (program, env) = (vector(args), vector(&[ENV]));
     let (pid, _) = clone(0, -1, || {
         must!(libc::execve(program[0], program.as_ptr(), env.as_ptr()));
@@ -167,7 +167,7 @@ fn rss(args: &[&CStr]) {
     // SAFETY: plain integers.
     let mut usage: libc::rusage = unsafe { zeroed() };
     must!(libc::wait4(pid, &mut status, 0, &mut usage));
-    println!("{}", usage.ru_maxrss);
+    println!("{} {}", usage.ru_maxrss, usage.ru_minflt);
     exit(i32::from(status != 0));
 }
 

@@ -173,8 +173,11 @@ impl<'a> Runtime<'a> {
     pub fn peak_rss(&self, floor: &Floor) -> String {
         let plain: &Path = &self.shapes.plain;
         let words = self.words(&["run".as_ref(), "--bundle".as_ref(), plain, "it".as_ref()]);
-        let out = Command::new(&floor.program).arg("rss").args(words).output();
-        out.map_or_else(|error| error.to_string(), |out| String::from_utf8_lossy(&out.stdout).trim().to_owned())
+        let out = Command::new(&floor.program).arg("usage").args(words).output();
+        let peak = |out: std::process::Output| {
+            String::from_utf8_lossy(&out.stdout).split_whitespace().next().unwrap_or_default().to_owned()
+        };
+        out.map_or_else(|error| error.to_string(), peak)
     }
 }
 
