@@ -33,7 +33,7 @@ TEST_THREADS ?= $(shell nproc)
 export VM_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rt-vm
 export MAKE TEST_THREADS
 
-.PHONY: help demo build test test-native test-attacks test-vm test-faults test-engines test-engines-native fuzz-smoke lint bench validation man completions install uninstall clean linker busybox observers protoc
+.PHONY: help demo build test test-native test-attacks test-vm test-faults test-engines test-engines-native fuzz-smoke lint hot bench validation man completions install uninstall clean linker busybox observers protoc
 
 help:
 	@echo 'make demo       build rt and run a container that says what it sees'
@@ -47,6 +47,7 @@ help:
 	@echo 'make test-engines-native  those that are installed here, without what needs such a machine (as root)'
 	@echo 'make fuzz-smoke  feed rt\'s parsers with made-up input, a minute each (FUZZ_SECONDS=N); takes a nightly compiler'
 	@echo 'make lint       formatting and clippy'
+	@echo 'make hot        put what the common commands run side by side again, after changes to it (as root)'
 	@echo 'make bench      time rt and the runtimes installed beside it (as root; ROUNDS=N)'
 	@echo 'make validation  run the OCI validation suite (RT_VALIDATION_SUITE: its folder, built)'
 	@echo 'make install    binary, man pages and completions below PREFIX ($(PREFIX)), DESTDIR in front'
@@ -147,6 +148,14 @@ lint: protoc
 	cargo clippy --workspace --all-targets --target $(TRIPLE) -- -D warnings
 
 # The timer, its floor program and the containers' image need no release build: they do little but system calls.
+# tools/hot-text.py says what for.
+hot: busybox
+	@bundles/make-rootfs
+	RT_LINK_MAP=$$PWD/target/rt.map cargo build --release --target $(TRIPLE) -p rt --bin rt
+	unshare -m sh -c 'mount --make-rprivate / && umount -R /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup && \
+		mount -t tmpfs none /run && python3 tools/hot-text.py $(RT) target/rt.map bundles/hello bundles/docker' > target/hot.ld
+	mv target/hot.ld src/sys/hot.ld
+
 bench: build
 	cargo build --target $(TRIPLE) -p rt-integration --bins
 	@RT_BIN="$$PWD/$(RT)" RT_PROBE="$$PWD/$(PROBE)" target/$(TRIPLE)/debug/bench $(ROUNDS)

@@ -16,5 +16,10 @@ fn main() {
         // What really runs lies together (hot.ld), and few segments make few page faults.
         let root = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
         println!("cargo::rustc-link-arg-bin=rt=-Wl,-T,{root}/src/sys/hot.ld,-z,noseparate-code,-z,norelro");
+        // For `make hot`. Any other way to ask for it would change the numbers that constants have.
+        println!("cargo::rerun-if-env-changed=RT_LINK_MAP");
+        if let Ok(map) = std::env::var("RT_LINK_MAP") {
+            println!("cargo::rustc-link-arg-bin=rt=-Wl,-Map={map}");
+        }
     }
 }

@@ -8,11 +8,12 @@ the sections of these first. The names are those of the v0 mangling (.cargo/conf
 function in them and no hash of the code. Constants without a name have a number, and rt's own get other ones with every
 change: so all of rt's come last. A name that is gone is just ignored.
 
-usage: hot-text.py RT MAP BUNDLE > hot.ld      RT: an unstripped release build, MAP: its link map (link-arg=-Wl,-Map=MAP),
-                                               BUNDLE: any with a /bin/true that ends at once; as root, in a private
-                                               mount namespace with a cgroup2 hierarchy on /sys/fs/cgroup
+usage: hot-text.py RT MAP BUNDLE... > hot.ld   (`make hot` calls it)
+
+RT is a release build, MAP its link map, a BUNDLE one whose process ends soon, with a /bin/true; those that
+matter most come first. As root, in a private mount namespace with cgroup2 on /sys/fs/cgroup and an empty /run.
 """
-import bisect, collections, ctypes, os, re, subprocess, sys
+import bisect, collections, ctypes, json, os, re, subprocess, sys
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
@@ -29,12 +30,6 @@ def output(*argv):
     return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
-def functions(binary):
-    """[(address, name)] of all functions."""
-    symbols = (line.split(" ", 2) for line in output("nm", binary))
-    return sorted((int(address, 16), name) for address, kind, name in symbols if kind in "tT")
-
-
 def named(binary):
     """{address of an instruction: addresses that it names}"""
     lines = (line.partition(":\t") for line in output("objdump", "-d", "--no-show-raw-insn", binary))
@@ -42,17 +37,17 @@ def named(binary):
     return {int(at, 16): [int(address, 16) for address in addresses] for at, addresses in found if addresses}
 
 
-def constants(map_file):
-    """[(address, section, length)] of what is only read."""
+def sections(map_file):
+    """[(address, name, length)] of what the linker was given."""
     table, name = [], None
     for line in open(map_file):
         if alone := re.match(r" (\.\S+)$", line):
             # A long name has the rest on the next line.
             name = alone[1]
         elif placed := re.match(r" (\.\S+)?\s+0x([0-9a-f]+)\s+0x([0-9a-f]+) \S", line):
-            name = placed[1] or name
-            if name and name.startswith(".rodata") and int(placed[2], 16) and int(placed[3], 16):
-                table.append((int(placed[2], 16), name, int(placed[3], 16)))
+            address, length = int(placed[2], 16), int(placed[3], 16)
+            if address and length and (placed[1] or name):
+                table.append((address, placed[1] or name, length))
             name = None
     return sorted(table)
 
@@ -91,52 +86,65 @@ def trace(argv, addresses, own, inside):
         libc.ptrace(SINGLESTEP, stopped, None, ctypes.c_void_p(deliver))
 
 
-def executed(rt, bundle, addresses):
+def making(bundle):
+    """The arguments that make a container of the bundle, without limits: this host may have no controllers for them."""
+    config = json.load(open(f"{bundle}/config.json"))
+    config["linux"].pop("resources", None)
+    changed = f"/run/{os.path.basename(bundle)}.json"
+    json.dump(config, open(changed, "w"), indent=1)
+    return ["--bundle", bundle, "--config", changed]
+
+
+def executed(rt, bundles, addresses):
     """The instructions of the common commands, in the order in which each came first. What the child of exec runs comes
     before all, and in one piece: fork(2) does not copy the pages of the program, so it maps them once more."""
+    entered, own, init, null = {}, {}, {}, subprocess.DEVNULL
     os.chdir("/run")
+    # By the name of a command that enters a container rt seals itself: what runs before comes first, in one piece too.
     base = [rt, "--root", "exec"]
-    subprocess.run(base + ["create", "--bundle", bundle, "hot1"], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    entered, own, init = {}, {}, {}
-    trace(base + ["state", "hot1"], addresses, own, init)
-    # It works in a container that waits for its start, too.
-    trace(base + ["exec", "hot1", "/bin/true"], addresses, own, entered)
-    for argv in (
-        ["start", "hot1"], ["kill", "hot1", "KILL"], ["delete", "-f", "hot1"],
-        ["run", "--bundle", bundle, "hot"], ["create", "--bundle", bundle, "hot2"], ["delete", "-f", "hot2"],
-    ):
-        trace(base + argv, addresses, own, init)
+    for bundle in map(making, bundles):
+        subprocess.run([*base, "create", *bundle, "hot1"], check=True, stdin=null, stdout=null)
+        trace([*base, "state", "hot1"], addresses, own, init)
+        # It works in a container that waits for its start, too. Of another user's HOME nothing is known.
+        trace([*base, "exec", "--user", "0:0", "hot1", "/bin/true"], addresses, own, entered)
+        for argv in (
+            ["start", "hot1"], ["delete", "-f", "hot1"], ["run", *bundle, "hot"],
+            ["create", *bundle, "hot2"], ["kill", "hot2", "KILL"], ["delete", "-f", "hot2"],
+        ):
+            trace([*base, *argv], addresses, own, init)
     return [*entered, *own, *init]
 
 
-def stable(name):
-    """The number of a crate changes with the compiler, that of an object with every build."""
-    return re.sub(r"Cs[0-9A-Za-z]{8,}_", "Cs*_", re.sub(r"(\.llvm)?\.[0-9]+$", "*", name))
+def pattern(section):
+    """The number of a crate changes with the compiler, that of an object with every build. What is marked cold, an allocation
+    that grows among it, runs all the same, and lies in .text.unlikely.NAME."""
+    if "..Lanon." in section:
+        return section
+    name = re.sub(r"Cs[0-9A-Za-z]{8,}_", "Cs*_", re.sub(r"(\.llvm)?\.[0-9]+$", "*", section))
+    return re.sub(r"^\.text\.(unlikely\.)?", ".text*.", name)
 
 
 def main():
-    rt, map_file, bundle = map(os.path.abspath, sys.argv[1:])
-    text, data, names_of = functions(rt), constants(map_file), named(rt)
-    within = lambda table, address: table[bisect.bisect_right(table, (address, chr(0x10FFFF))) - 1]
-    seen = executed(rt, bundle, range(text[0][0], text[-1][0] + 65536))
-    image, used = open(rt, "rb").read(), {}
+    rt, map_file, *bundles = map(os.path.abspath, sys.argv[1:])
+    table, names_of, image, used = sections(map_file), named(rt), open(rt, "rb").read(), {}
 
-    def use(address):
-        start, section, length = within(data, address)
-        name = section if "..Lanon." in section else stable(section)
-        if not start <= address < start + length or ".str" in section or name in used:
+    def use(address, kinds):
+        start, section, length = table[bisect.bisect_right(table, (address, chr(0x10FFFF))) - 1]
+        name = pattern(section)
+        # Strings that end in NUL are one large piece, of which little is read.
+        if not start <= address < start + length or not section.startswith(kinds) or ".str1." in section or name in used:
             return
         used[name] = True
-        # What it points to is read with it.
-        words = image[start - BASE:start - BASE + length]
-        for offset in range(-start % 8, length - 7, 8):
-            use(int.from_bytes(words[offset:offset + 8], "little"))
+        if section.startswith(".rodata"):
+            # What it points to is read with it.
+            words = image[start - BASE:start - BASE + length]
+            for offset in range(-start % 8, length - 7, 8):
+                use(int.from_bytes(words[offset:offset + 8], "little"), ".rodata")
 
-    for at in seen:
-        # What is marked cold, an allocation that grows among it, runs all the same, and lies in .text.unlikely.NAME.
-        used[f".text*.{stable(within(text, at)[1])}"] = True
+    for at in executed(rt, bundles, range(BASE, BASE + len(image))):
+        use(at, ".text.")
         for address in names_of.get(at, ()):
-            use(address)
+            use(address, ".rodata")
     unnamed = collections.Counter(name.rpartition(".")[0] for name in used if "..Lanon." in name)
     print("/* Made by tools/hot-text.py: what rt's common commands run and read, in the order of its first use. */")
     print("SECTIONS\n{\n  .text.hot :\n  {")

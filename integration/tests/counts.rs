@@ -202,7 +202,7 @@ fn few_pages() {
         println!("{}: {faults} page faults", words[0]);
         assert!(
             !is_release() || faults <= bound,
-            "{faults} page faults of {}, {bound} allowed: run tools/hot-text.py",
+            "{faults} page faults of {}, {bound} allowed: run `make hot`",
             words[0]
         );
     }
