@@ -3,6 +3,7 @@
 //! there is nothing that a release could switch on by mistake.
 
 use crate::sys::ptrace::{self, At, Event};
+use crate::trace;
 use std::io;
 use std::process::Command;
 
@@ -94,6 +95,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// # Panics
 /// There is no such step.
 pub fn run(mut command: Command, without: &[&str]) -> io::Result<i32> {
+    trace::is_possible().map_err(io::Error::other)?;
     let find =
         |name: &&str| STEPS.iter().find(|(known, _)| known == name).unwrap_or_else(|| panic!("no step {name}")).1;
     let changes: Vec<_> = without.iter().flat_map(find).collect();
