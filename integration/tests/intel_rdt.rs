@@ -43,11 +43,12 @@ fn an_administrators_group() {
     assert_eq!(fs::read_to_string(root.join("gold/mon_groups/c/tasks")).expect("tasks"), pid);
     assert_eq!(fs::read_to_string(root.join("gold/schemata")).expect("schemata"), "L3:0=7ff\n");
     bundle.start().ok();
-    let pid_file = sandbox.dir().join("pid");
-    let pid_flag = format!("--pid-file={}", pid_file.display());
-    sandbox.rt(["exec", "--detach", &pid_flag, "c", "/bin/probe", "pause"]).ok();
-    let joined = fs::read_to_string(&pid_file).expect("a pid file");
-    assert_eq!(fs::read_to_string(root.join("gold/tasks")).expect("tasks"), joined);
+    // rt is in the groups before it makes the process, which inherits them (the kernel's resctrl.rst).
+    let exec = sandbox.spawn(sandbox.command(["exec", "c", "/bin/probe", "exit", "0"]));
+    let rt = exec.pid().to_string();
+    exec.wait().ok();
+    assert_eq!(fs::read_to_string(root.join("gold/tasks")).expect("tasks"), rt);
+    assert_eq!(fs::read_to_string(root.join("gold/mon_groups/c/tasks")).expect("tasks"), rt);
     fs::remove_file(root.join("gold/mon_groups/c/tasks")).expect("the kernel's part");
     bundle.delete_force().ok();
     assert!(root.join("gold").exists() && !root.join("gold/mon_groups/c").exists());

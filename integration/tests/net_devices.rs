@@ -170,7 +170,29 @@ fn an_unprivileged_user_moves_none() {
     bundle.create().fails_with("linux.netDevices: network devices are not supported for rootless containers");
 }
 
-/// Whatever fails after the move, the device is the host's again: name, index, addresses, state.
+/// Over `host0`, but for the one that leads nowhere; the last one has a lifetime, and is not kept.
+const ROUTES: [&str; 10] = [
+    "route add 198.51.100.0/24 via 192.0.2.1 dev host0 metric 7 src 192.0.2.7",
+    "route add default via 192.0.2.1 dev host0",
+    "route append default via 192.0.2.2 dev host0",
+    "route add 203.0.113.0/24 via 198.18.0.1 dev host0 onlink proto static mtu 1300",
+    "route add 198.51.100.7/32 dev host0 scope link table 77",
+    "route add unreachable 192.0.2.128/25",
+    "-6 route add default via 2001:db8::1 dev host0",
+    "-6 route add 2001:db8:1::/48 via fe80::1 dev host0 metric 9",
+    "-6 route add 2001:db8:2::/48 dev host0 proto static table 77",
+    "-6 route add 2001:db8:3::/48 via fe80::1 dev host0 expires 1000",
+];
+
+/// The routes of the test's own namespace, but those that the kernel makes: a moment later, some of them.
+fn routes() -> Vec<String> {
+    let all = ip("route show table all");
+    let kept = all.lines().filter(|line| !line.contains("proto kernel") && !line.contains("expires"));
+    // The peer's carrier goes and comes.
+    kept.map(|line| line.replace(" linkdown", "").trim_end().to_owned()).collect()
+}
+
+/// Whatever fails after the move, the device is the host's again: name, index, addresses, state, routes.
 #[test]
 fn a_failed_creation_returns_the_devices() {
     if !has_ip() {
@@ -180,15 +202,17 @@ fn a_failed_creation_returns_the_devices() {
     pair("host0");
     pair("host1");
     ip("link set host1 down");
+    ROUTES.iter().for_each(|route| drop(ip(route)));
     let state = || {
         let links = ip("-o link");
         // The peer's carrier goes and comes.
         let kept = links.lines().filter(|line| !line.contains("-peer@")).map(|line| {
             line.split(" qdisc ").next().unwrap_or_default().replace("LOWER_UP", "").replace("NO-CARRIER,", "")
         });
-        (kept.collect::<Vec<_>>(), addresses("host0"), addresses("host1"))
+        (kept.collect::<Vec<_>>(), addresses("host0"), addresses("host1"), routes())
     };
     let before = state();
+    assert_eq!(before.3.len(), 9, "{before:?}");
     assert_eq!(before.1, ["192.0.2.7/24", "2001:db8::7/64"]);
     let devices = json!({ "host0": { "name": "eth0" }, "host1": {} });
     let bundle = || sandbox.bundle("c").set("/linux/netDevices", devices.clone());

@@ -60,7 +60,11 @@ pub fn enter(mut entry: Entry) -> Result<(Child, Option<OwnedFd>)> {
     let page = FaultPage::inherited(!entry.plan.may_speak).during("clone", || "cannot map a shared page".to_owned())?;
     let (ours, theirs) = channel::pair().during("clone", || "cannot make a socket pair".to_owned())?;
     let kinds = namespaces::foreign(&entry.namespaces, pid, entry.host.proc());
+    // Both are inherited: the process has them from its first instruction.
     confine::start_on_cpus(entry.plan)?;
+    if let Some(rdt) = &entry.record.rdt {
+        rdt.assign(std::process::id() as i32)?;
+    }
     if kinds & namespaces::USER != 0 {
         confine::raise_limits(entry.plan);
     }
@@ -91,12 +95,8 @@ pub fn enter(mut entry: Entry) -> Result<(Child, Option<OwnedFd>)> {
         }
     };
     drop(theirs);
-    let attended = back.map_or(Ok(()), WayBack::take).map_err(anyhow::Error::from).and_then(|()| {
-        if let Some(rdt) = &entry.record.rdt {
-            rdt.assign(child.pid.as_raw())?;
-        }
-        attend(&mut entry, &ours, &page, &child)
-    });
+    let attended = back.map_or(Ok(()), WayBack::take).map_err(anyhow::Error::from);
+    let attended = attended.and_then(|()| attend(&mut entry, &ours, &page, &child));
     match attended {
         Ok(()) => Ok((child, entry.outlets.master)),
         Err(error) => {

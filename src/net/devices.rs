@@ -1,11 +1,12 @@
 //! Moving network devices into the container's network namespace, and back where its creation fails.
 //!
-//! A device takes its addresses to nowhere: the kernel drops them on the move, so they are read before and added
-//! after. A virtual device dies with its network namespace: a device that was moved is returned before the namespace
+//! A device takes its addresses and routes to nowhere: the kernel drops them on the move, so they are read before, and
+//! added after: the routes only on the host, those inside are the container's own. A virtual device dies with its network namespace: a device that was moved is returned before the namespace
 //! may go, which the socket in it holds.
 
 use super::netlink::{Kind, Message, Netlink};
 use super::plan::Device;
+use super::routes;
 use crate::fault::{During, Fault, words};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
@@ -40,6 +41,7 @@ struct Moved {
     index_inside: i32,
     up: bool,
     addresses: Vec<Message>,
+    routes: Vec<Message>,
 }
 
 /// Takes devices to a container, and remembers which.
@@ -98,17 +100,21 @@ impl Mover {
         result
     }
 
-    /// Returns what was moved, with name, addresses and state. The answer is what could not be returned.
+    /// Returns what was moved, with name, addresses, state and routes. The answer is what could not be returned.
     pub fn give_back(self) -> Vec<Fault> {
-        let give = |moved: &Moved| match self.inside.send_off(moved.index_inside, moved.index, &moved.name, &self.host)
-        {
-            Err(errno) => {
-                let what = format!("{}: cannot be returned to the host: {}", moved.field, words(errno));
-                Err(Fault::new(STAGE, what).errno(errno).path(&moved.name))
-            }
-            Ok(()) => self.host.furnish(moved.index, &moved.addresses, moved.up, &moved.field),
-        };
-        self.moved.iter().rev().filter_map(|moved| give(moved).err()).collect()
+        self.moved.iter().rev().filter_map(|moved| self.give_back_one(moved).err()).collect()
+    }
+
+    fn give_back_one(&self, moved: &Moved) -> Result<(), Fault> {
+        let Moved { field, .. } = moved;
+        self.inside.send_off(moved.index_inside, moved.index, &moved.name, &self.host).map_err(|errno| {
+            let what = format!("{field}: cannot be returned to the host: {}", words(errno));
+            Fault::new(STAGE, what).errno(errno).path(&moved.name)
+        })?;
+        self.host.furnish(moved.index, &moved.addresses, moved.up, field)?;
+        // One that is refused keeps no other one away.
+        let add = |all: nix::Result<()>, route| routes::add(&self.host.link, route).and(all);
+        moved.routes.iter().fold(Ok(()), add).during(STAGE, || format!("{field}: cannot add its route again"))
     }
 }
 
@@ -137,7 +143,7 @@ impl Side {
         self.link.ask(&Message::new(Kind::GetLink, &link(index, 0))).is_ok()
     }
 
-    /// A device by its name, with its addresses: permanent ones of global scope (RT_SCOPE_UNIVERSE, 0).
+    /// A device by its name, with its routes, and its addresses: permanent ones of global scope (RT_SCOPE_UNIVERSE, 0).
     fn find(&self, device: &Device) -> Result<Moved, Fault> {
         let field = device.field();
         let ask = Message::new(Kind::GetLink, &link(0, 0)).with(NAME, &terminated(&device.host));
@@ -157,8 +163,9 @@ impl Side {
             let flags = flags.unwrap_or(u32::from(one.fixed()[2]));
             one.word(4) as i32 == index && flags & PERMANENT != 0 && one.fixed()[3] == 0
         });
+        let routes = routes::over(&self.link, index).during(STAGE, || format!("{field}: cannot list its routes"))?;
         let name = device.host.clone();
-        Ok(Moved { name, field, index, index_inside: index, up, addresses })
+        Ok(Moved { name, field, index, index_inside: index, up, addresses, routes })
     }
 
     /// Sends a device from here to `to` in one request: namespace, index and name.

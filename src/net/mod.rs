@@ -3,6 +3,7 @@
 mod devices;
 mod netlink;
 mod plan;
+mod routes;
 
 pub use devices::Mover;
 pub use plan::{Device, plan};

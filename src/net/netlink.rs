@@ -2,7 +2,7 @@
 
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 const HEADER: usize = 16;
 /// A message of a dump is at most this large (netlink(7) asks for 8 KiB or more; the kernel fills up to 32 KiB).
@@ -17,6 +17,7 @@ const DUMP_INTERRUPTED: u16 = 0x10;
 const DUMP: u16 = 0x300;
 const CREATE: u16 = 0x400;
 const EXCL: u16 = 0x200;
+const APPEND: u16 = 0x800;
 
 const ERROR: u16 = 2;
 const DONE: u16 = 3;
@@ -29,9 +30,11 @@ pub enum Kind {
     GetLink = 18,
     NewAddress = 20,
     GetAddress = 22,
+    NewRoute = 24,
+    GetRoute = 26,
 }
 
-/// A message: the fixed part of its kind (`ifinfomsg`, `ifaddrmsg`), and attributes.
+/// A message: the fixed part of its kind (`ifinfomsg`, `ifaddrmsg`, `rtmsg`), and attributes.
 pub struct Message {
     kind: u16,
     body: Vec<u8>,
@@ -96,7 +99,10 @@ pub struct Netlink(OwnedFd);
 impl Netlink {
     pub fn open() -> nix::Result<Netlink> {
         let protocol = SockProtocol::NetlinkRoute;
-        socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol).map(Netlink)
+        let socket = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol)?;
+        // A host may have a million routes: the kernel picks those that are asked for.
+        crate::sys::net::ask_strictly(socket.as_fd())?;
+        Ok(Netlink(socket))
     }
 
     /// Asks for one thing, or for a change.
@@ -104,8 +110,13 @@ impl Netlink {
     /// # Errors
     /// The kernel's answer: ENODEV and EEXIST for names, EPERM without CAP_NET_ADMIN over the namespace.
     pub fn ask(&self, message: &Message) -> nix::Result<Vec<Message>> {
-        let flags = if message.kind == Kind::NewAddress as u16 { ACK | CREATE | EXCL } else { ACK };
-        self.exchange(message, flags).map(|(messages, _)| messages)
+        let flags = match message.kind {
+            kind if kind == Kind::NewAddress as u16 => CREATE | EXCL,
+            // After those to the same destination, which were told before it.
+            kind if kind == Kind::NewRoute as u16 => CREATE | APPEND,
+            _ => 0,
+        };
+        self.exchange(message, flags | ACK).map(|(messages, _)| messages)
     }
 
     /// Asks for all of a kind.
