@@ -288,12 +288,18 @@ fn mend_capabilities(process: &mut Value, findings: &mut Findings) {
     let mut unknown = Vec::new();
     for (set, names) in sets {
         let Value::Array(names) = names else { continue };
+        let mut index = 0;
         names.retain(|name| {
+            let place = at("process.capabilities").field(set).item(index);
+            index += 1;
             let known = serde_json::from_value::<oci_spec::runtime::Capability>(name.clone()).is_ok();
-            if let (false, Some(name)) = (known, name.as_str()) {
-                unknown.push((set.clone(), name.to_owned()));
+            match name.as_str() {
+                Some(name) if !known => unknown.push((set.clone(), name.to_owned())),
+                // The typed parser would count without those that are left out.
+                None => findings.add(Finding::error(Code::Type, place, format!("{name} is not a string"))),
+                _ => {}
             }
-            known || !name.is_string()
+            known
         });
     }
     for (set, name) in &unknown {
@@ -334,6 +340,15 @@ mod tests {
         assert_eq!(process.capabilities().as_ref().unwrap().effective().as_ref().unwrap().len(), 1);
         assert_eq!(warnings.len(), 1);
         assert!(warnings[0].contains("CAP_FUTURE"), "{warnings:?}");
+    }
+
+    #[test]
+    fn what_is_no_capability_is_counted_with_the_unknown_ones() {
+        let mut findings = Findings::default();
+        let text = r#"{"cwd":"/","capabilities":{"effective":["CAP_FUTURE","CAP_KILL",5]}}"#;
+        let process = parse_process(text, &mut findings).unwrap();
+        let error = findings.verdict(process).unwrap_err().to_string();
+        assert!(error.starts_with("process.capabilities.effective[2]: 5 is not a string"), "{error}");
     }
 
     #[test]
