@@ -105,6 +105,22 @@ fn a_full_disk_changes_nothing() {
     drop(state);
 }
 
+/// The last step of all: the configuration takes the old one's place.
+#[test]
+fn a_configuration_that_cannot_be_replaced_changes_nothing() {
+    let sandbox = sandbox!();
+    let bundle = running(sandbox.bundle("c").set("/linux/resources/unified", json!({ "cgroup.max.depth": "9" })));
+    let before = kept(&sandbox);
+    let config = sandbox.state_dir().join("c/config.json");
+    let mount = HostMount::bind(&config, &config).expect("a bind mount");
+    let out = update_from(&sandbox, json!({ "unified": { "cgroup.max.depth": "3" } })).expect(1);
+    out.fails_with("device or resource busy");
+    assert_eq!((file(&sandbox, "cgroup.max.depth"), kept(&sandbox)), ("9".into(), before));
+    assert!(!config.with_extension("json.new").exists());
+    drop(mount);
+    bundle.delete_force().ok();
+}
+
 #[test]
 fn who_can_be_updated() {
     let sandbox = sandbox!();

@@ -49,8 +49,8 @@ pub fn run(app: &App, args: &UpdateArgs) -> Result<u8> {
     // Before anything is changed: a disk that is full leaves all as it was.
     dir.stage_config(&config.to_string())?;
     let undo_schemata = change_schemata(&record, &schemata).inspect_err(|_| dir.drop_staged())?;
-    let changed = if plan.is_empty() { Ok(()) } else { change_cgroup(app, &host, &dir, &mut record, &plan) };
-    changed.and_then(|()| dir.replace_config()).inspect_err(|_| {
+    let changed = if plan.is_empty() { dir.replace_config() } else { change(app, &host, &dir, &mut record, &plan) };
+    changed.inspect_err(|_| {
         dir.drop_staged();
         if let (Some(text), Some(rdt)) = (undo_schemata, &record.rdt) {
             let _ = rdt.restore(&text);
@@ -59,14 +59,19 @@ pub fn run(app: &App, args: &UpdateArgs) -> Result<u8> {
     Ok(0)
 }
 
-fn change_cgroup(app: &App, host: &Host, dir: &Directory, record: &mut Record, plan: &UpdatePlan) -> Result<()> {
+/// Puts the limits in force, and the staged configuration in the old one's place.
+fn change(app: &App, host: &Host, dir: &Directory, record: &mut Record, plan: &UpdatePlan) -> Result<()> {
     let cgroup = destroy::open_cgroup(record, host.proc())?;
     let mut cgroup = cgroup.context("linux.resources: the container has no cgroup of its own that could be limited")?;
     let updated = cgroup.update(&Hierarchy::detect()?, plan)?;
-    if updated.record {
-        record.cgroup = Some(cgroup.record());
-        dir.write(record).inspect_err(|_| cgroup.revert(&updated))?;
-    }
+    let recorded = match updated.record {
+        true => {
+            record.cgroup = Some(cgroup.record());
+            dir.write(record)
+        }
+        false => Ok(()),
+    };
+    recorded.and_then(|()| dir.replace_config()).inspect_err(|_| cgroup.revert(&updated))?;
     if updated.killed > 0 {
         app.log.warn(&format!(
             "the OOM killer killed {} process(es) of container {} while its limits changed (--safe would have refused)",
