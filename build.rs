@@ -22,4 +22,8 @@ fn main() {
             println!("cargo::rustc-link-arg-bin=rt=-Wl,-Map={map}");
         }
     }
+    let features = std::env::var("CARGO_CFG_TARGET_FEATURE").unwrap_or_default();
+    if is("PROFILE", "release") && !features.split(',').any(|feature| feature == "crt-static") {
+        println!("cargo::warning=linked dynamically, rt starts several times as slowly; `make build` makes it static");
+    }
 }

@@ -158,6 +158,6 @@ pub fn statfs(args: &[String]) -> Outcome {
     if unsafe { libc::statfs(name.as_ptr(), &mut answer) } != 0 {
         return of(path, Err(io::Error::last_os_error()));
     }
-    println!("{:x} {:x}", answer.f_type, answer.f_flags);
+    println!("{:x}", answer.f_type);
     Ok(())
 }

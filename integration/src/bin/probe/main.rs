@@ -55,7 +55,7 @@ const SUBCOMMANDS: &[(&str, Subcommand, &str)] = &[
     ("join", attack::join, "PID PATH ARGS…: run it in that process's mount and pid namespace, carelessly"),
     ("spy", attack::spy, "look at every other process: seen, and a leak for what of it lies outside"),
     ("fds", files::fds, "FD TARGET for each open descriptor"),
-    ("statfs", files::statfs, "PATH: filesystem magic in hex and mount flags in hex"),
+    ("statfs", files::statfs, "PATH: the file system's magic number, in hex"),
     ("mounts", facts::mounts, "[PATH]: mountinfo, or the last line of it for PATH"),
     ("args", process::args, "each argument on a line"),
     ("env", process::env, "each variable on a line, in order"),
