@@ -22,13 +22,14 @@ pub struct Shapes {
     pause: PathBuf,
     docker: PathBuf,
     seccomp: PathBuf,
-    cgroup: PathBuf,
+    /// Of all of them: there is one container at a time.
+    pub cgroup: PathBuf,
 }
 
 impl Shapes {
     /// `plain` is bundles/hello with a program that ends at once, `pause` the same with one that waits, `docker` is
-    /// bundles/docker without the limits whose controllers are missing here, `seccomp` is `plain` with rt's default
-    /// profile.
+    /// bundles/docker without the limits whose controllers are missing here and what older peers refuse, `seccomp` is
+    /// `plain` with rt's default profile.
     pub fn make(sandbox: &Sandbox) -> Shapes {
         let hello = read("hello");
         let seccomp = default_profile(sandbox);
@@ -38,7 +39,6 @@ impl Shapes {
             // Older peers take no newer one.
             set(&mut spec, "/ociVersion", json!("1.0.2"));
             set(&mut spec, "/root/path", json!("rootfs"));
-            // One container at a time: they may share a name.
             set(&mut spec, "/linux/cgroupsPath", json!(format!("{}/it", sandbox.cgroup())));
             let bundle: Bundle = sandbox.bundle(id).edit(|old| *old = spec);
             bundle.write();
@@ -71,6 +71,9 @@ fn read(name: &str) -> Value {
 
 fn docker(sandbox: &Sandbox) -> Value {
     let mut spec = read("docker");
+    // Nor do they know this kind of namespace.
+    let namespaces = spec["linux"]["namespaces"].as_array_mut().expect("namespaces");
+    namespaces.retain(|namespace| namespace["type"] != "time");
     let resources = spec["linux"]["resources"].as_object_mut().expect("resources");
     for (key, controller) in [("memory", "memory"), ("cpu", "cpu"), ("pids", "pids"), ("blockIO", "io")] {
         if !sandbox.has_controller(controller) && resources.remove(key).is_some() {

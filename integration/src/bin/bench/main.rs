@@ -15,7 +15,7 @@ mod table;
 mod timer;
 
 use contenders::{Contender, Floor, Runtime, Shapes};
-use rt_integration::{Sandbox, rt_bin};
+use rt_integration::{Sandbox, leaks, rt_bin};
 use std::path::Path;
 use std::process::ExitCode;
 use table::Table;
@@ -60,6 +60,13 @@ fn main() -> ExitCode {
     println!("{rounds} rounds{}", if steady { "" } else { "; without real-time priority, which would steady them" });
     let mut table = Table::default();
     let mut timer = Timer::new();
+    let before = leaks::Before::take(&sandbox.dir());
+    // What a runtime that failed has left would be in the next one's way.
+    let clear = || {
+        if shapes.cgroup.exists() {
+            leaks::clean(&before, &shapes.cgroup);
+        }
+    };
     for round in 0..rounds + WARM {
         let counts = round >= WARM;
         one_life(&floor, &mut timer, &mut table, counts);
@@ -68,6 +75,7 @@ fn main() -> ExitCode {
             for shape in ["docker", "default seccomp"] {
                 table.add(shape, runtime.name(), timer.time(&runtime.run_of(shape)), counts);
             }
+            clear();
         }
         timer::reap_orphans();
     }
@@ -77,6 +85,7 @@ fn main() -> ExitCode {
     for runtime in &runtimes {
         let size = std::fs::metadata(&runtime.path).map_or(0, |meta| meta.len());
         println!("{:<26} {:>6} kB {:>9} kB", runtime.name, runtime.peak_rss(&floor), size / 1000);
+        clear();
     }
     scale::print(&sandbox, &runtimes[0]);
     kills::print(&runtimes);
