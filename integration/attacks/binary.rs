@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 /// Most need a few; on a busy machine the attacker may be away each time for long.
-const ATTEMPTS: u32 = 3_000;
+const ATTEMPTS: u32 = 30_000;
 
 /// A container whose init reaches for the binaries of all others, and says what came of it.
 fn attacker<'a>(sandbox: &'a Sandbox, bundle: Bundle<'a>) -> (Bundle<'a>, Outcome) {
