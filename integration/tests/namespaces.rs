@@ -93,14 +93,21 @@ fn joining_a_mount_namespace_by_path() {
     holder.stdout.as_mut().expect("a pipe").read_exact(&mut ready).expect("a line");
     let path = format!("/proc/{}/ns/mnt", holder.id());
     let target = std::fs::read_link(&path).expect("the namespace");
-    let bundle = sandbox.bundle("c").namespace("mount", Some(&path)).args(["seq", "ns", "--", "ls", "/"]);
-    // Where nothing of the rootfs is a mount, nothing of it can be read-only.
-    let out = bundle.set("/root/readonly", false).run();
+    let words = ["seq", "ns", "--", "ls", "/", "--", "write", "/new", "text"];
+    // What is mounted there stays there.
+    let outs = [false, true].map(|readonly| {
+        let bundle = sandbox.bundle("c").namespace("mount", Some(&path)).args(words);
+        bundle.set("/root/readonly", readonly).run()
+    });
     holder.kill().expect("its end");
     holder.wait().expect("its end");
-    let out = out.ok();
-    assert_eq!(Some(seen(&out, "mnt").as_str()), target.to_str());
-    assert!(!out.lines().contains(&"usr".to_owned()), "the container's own root: {}", out.report());
+    for out in &outs {
+        assert_eq!(Some(seen(out, "mnt").as_str()), target.to_str());
+        assert!(!out.lines().contains(&"usr".to_owned()), "the container's own root: {}", out.report());
+    }
+    let [writable, readonly] = outs;
+    readonly.fails_with("EROFS");
+    writable.ok();
 }
 
 fn joiner<'a>(sandbox: &'a Sandbox, kind: &str, path: &str) -> Bundle<'a> {

@@ -53,8 +53,8 @@ impl<'a> Rootfs<'a> {
             let slave = MountAttr { propagation: libc::MS_SLAVE, ..MountAttr::default() };
             mount_setattr(&host, true, &slave).during(STAGE, || "cannot make / a slave of the host's".to_owned())?;
         }
-        if enter == Enter::Chroot && !plan.on_host {
-            // A mount in a namespace that is not ours would outlive the container.
+        if enter == Enter::Chroot && !plan.on_host && !plan.readonly {
+            // A mount in a namespace that is not ours outlives the container, but what is no mount cannot be read-only.
             return Ok(Rootfs { plan, root: place, late: Vec::new() });
         }
         let root = sources.rootfs.try_clone().during(STAGE, || "cannot keep the rootfs open".to_owned())?;
