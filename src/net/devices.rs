@@ -1,8 +1,8 @@
 //! Moving network devices into the container's network namespace, and back where its creation fails.
 //!
 //! A device takes its addresses and routes to nowhere: the kernel drops them on the move, so they are read before, and
-//! added after: the routes only on the host, those inside are the container's own. A virtual device dies with its network namespace: a device that was moved is returned before the namespace
-//! may go, which the socket in it holds.
+//! added after; the routes on the host alone, since those inside are the container's own affair. A virtual device dies
+//! with its network namespace: one that was moved is returned before the namespace may go, which the socket in it holds.
 
 use super::netlink::{Kind, Message, Netlink};
 use super::plan::Device;

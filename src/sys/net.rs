@@ -16,7 +16,7 @@ pub fn interface_up(socket: BorrowedFd, name: &CStr) -> nix::Result<()> {
     Errno::result(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &request) }).map(drop)
 }
 
-/// NETLINK_GET_STRICT_CHK (netlink(7), Linux 4.20): what a dump is asked for is a filter, where it is passed over otherwise.
+/// NETLINK_GET_STRICT_CHK (netlink(7), Linux 4.20): a dump holds what is asked for alone, where it holds all otherwise.
 pub fn ask_strictly(netlink: BorrowedFd) -> nix::Result<()> {
     let yes: libc::c_int = 1;
     let (name, value) = (libc::NETLINK_GET_STRICT_CHK, (&raw const yes).cast());
