@@ -39,7 +39,7 @@ fn the_spy_sees_what_another_shows() {
     let sandbox = sandbox!();
     let told = spied(&sandbox, tries(EXECS * 10), |pid| {
         let mut call = Command::new(probe_bin());
-        drop(call.args(["join", pid, "/bin/probe", "sleep", "0.01"]).output().expect("the probe"));
+        drop(call.args(["join", pid, "/bin/probe", "sleep", "0.2"]).output().expect("the probe"));
     });
     assert!(told.contains("leak"), "{told}");
 }
