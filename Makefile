@@ -147,7 +147,6 @@ lint: protoc
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets --target $(TRIPLE) -- -D warnings
 
-# The timer, its floor program and the containers' image need no release build: they do little but system calls.
 # tools/hot-text.py says what for.
 hot: busybox
 	@bundles/make-rootfs
@@ -156,6 +155,7 @@ hot: busybox
 		mount -t tmpfs none /run && python3 tools/hot-text.py $(RT) target/rt.map bundles/hello bundles/docker' > target/hot.ld
 	mv target/hot.ld src/sys/hot.ld
 
+# The timer, its floor program and the containers' image need no release build: they do little but system calls.
 bench: build
 	cargo build --target $(TRIPLE) -p rt-integration --bins
 	@RT_BIN="$$PWD/$(RT)" RT_PROBE="$$PWD/$(PROBE)" target/$(TRIPLE)/debug/bench $(ROUNDS)

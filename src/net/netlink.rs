@@ -1,8 +1,10 @@
 //! rtnetlink(7), as much of it as moves a device: requests that are acknowledged, and dumps.
 
 use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, setsockopt, socket, sockopt,
+};
+use std::os::fd::{AsRawFd, OwnedFd};
 
 const HEADER: usize = 16;
 /// A message of a dump is at most this large (netlink(7) asks for 8 KiB or more; the kernel fills up to 32 KiB).
@@ -21,6 +23,11 @@ const APPEND: u16 = 0x800;
 
 const ERROR: u16 = 2;
 const DONE: u16 = 3;
+
+/// A dump holds what is asked for alone, where it holds all otherwise (netlink(7), Linux 4.20).
+#[derive(Clone)]
+struct FilteredDumps;
+nix::setsockopt_impl!(FilteredDumps, libc::SOL_NETLINK, libc::NETLINK_GET_STRICT_CHK, bool, sockopt::SetBool);
 
 /// `RTM_*` of rtnetlink(7).
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -101,7 +108,7 @@ impl Netlink {
         let protocol = SockProtocol::NetlinkRoute;
         let socket = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol)?;
         // A host may have a million routes: the kernel picks those that are asked for.
-        crate::sys::net::ask_strictly(socket.as_fd())?;
+        setsockopt(&socket, FilteredDumps, &true)?;
         Ok(Netlink(socket))
     }
 
@@ -110,10 +117,12 @@ impl Netlink {
     /// # Errors
     /// The kernel's answer: ENODEV and EEXIST for names, EPERM without CAP_NET_ADMIN over the namespace.
     pub fn ask(&self, message: &Message) -> nix::Result<Vec<Message>> {
+        const NEW_ADDRESS: u16 = Kind::NewAddress as u16;
+        const NEW_ROUTE: u16 = Kind::NewRoute as u16;
         let flags = match message.kind {
-            kind if kind == Kind::NewAddress as u16 => CREATE | EXCL,
+            NEW_ADDRESS => CREATE | EXCL,
             // After those to the same destination, which were told before it.
-            kind if kind == Kind::NewRoute as u16 => CREATE | APPEND,
+            NEW_ROUTE => CREATE | APPEND,
             _ => 0,
         };
         self.exchange(message, flags | ACK).map(|(messages, _)| messages)

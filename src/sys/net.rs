@@ -1,4 +1,4 @@
-//! Interface ioctls (netdevice(7)), and an option of netlink sockets.
+//! Interface ioctls (netdevice(7)).
 
 use nix::errno::Errno;
 use std::ffi::CStr;
@@ -14,21 +14,4 @@ pub fn interface_up(socket: BorrowedFd, name: &CStr) -> nix::Result<()> {
     request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as i16;
     // SAFETY: the kernel reads one ifreq, which outlives the call.
     Errno::result(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &request) }).map(drop)
-}
-
-/// NETLINK_GET_STRICT_CHK (netlink(7), Linux 4.20): a dump holds what is asked for alone, where it holds all otherwise.
-pub fn ask_strictly(netlink: BorrowedFd) -> nix::Result<()> {
-    let yes: libc::c_int = 1;
-    let (name, value) = (libc::NETLINK_GET_STRICT_CHK, (&raw const yes).cast());
-    // SAFETY: the kernel reads one int, which outlives the call.
-    Errno::result(unsafe {
-        libc::setsockopt(
-            netlink.as_raw_fd(),
-            libc::SOL_NETLINK,
-            name,
-            value,
-            size_of::<libc::c_int>() as libc::socklen_t,
-        )
-    })
-    .map(drop)
 }

@@ -71,7 +71,7 @@ fn read(name: &str) -> Value {
 
 fn docker(sandbox: &Sandbox) -> Value {
     let mut spec = read("docker");
-    // Nor do they know this kind of namespace.
+    // Older peers know no time namespaces.
     let namespaces = spec["linux"]["namespaces"].as_array_mut().expect("namespaces");
     namespaces.retain(|namespace| namespace["type"] != "time");
     let resources = spec["linux"]["resources"].as_object_mut().expect("resources");
